@@ -1,0 +1,6 @@
+//! Provider crates that ship in this binary. Naming them is what links them.
+
+#[cfg(feature = "codex")]
+use provider_codex as _;
+#[cfg(feature = "geminicli")]
+use provider_geminicli as _;
