@@ -1,0 +1,79 @@
+use super::Keeper;
+use crate::store::{Newcomer, Row, State, StoreError};
+use pollux_sdk::Credential;
+use serde_json::Value;
+use std::time::Duration;
+
+/// Entries of one `resource:add`.
+const ENTRIES: usize = 10_000;
+
+/// Where an account came from.
+#[derive(Debug, Clone)]
+pub struct Origin {
+    /// Address or way, for people.
+    pub address: String,
+    /// Whether it may serve at once; otherwise the owner approves it first.
+    pub trusted: bool,
+}
+
+/// Why nothing was taken in.
+#[derive(Debug, thiserror::Error)]
+pub enum IntakeError {
+    /// The body has another shape.
+    #[error("the body must be a JSON array of objects, each with a `refresh_token`")]
+    NotAnArray,
+    /// More than one call may bring.
+    #[error("at most {ENTRIES} entries at a time")]
+    TooMany,
+    /// An entry has no token that this provider knows.
+    #[error("entry {0} has no `refresh_token`; nothing was stored")]
+    Entry(usize),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Keeper {
+    /// Takes in the entries of a `resource:add`. They are durable when this returns; validation follows.
+    ///
+    /// # Errors
+    /// Names the entry that is wrong; then nothing is stored.
+    pub async fn add(&self, body: &Value, origin: &Origin) -> Result<usize, IntakeError> {
+        let entries = body.as_array().ok_or(IntakeError::NotAnArray)?;
+        if entries.len() > ENTRIES {
+            return Err(IntakeError::TooMany);
+        }
+        let credentials: Vec<Credential> = entries
+            .iter()
+            .enumerate()
+            .map(|(index, entry)| self.provider.import(entry).ok_or(IntakeError::Entry(index)))
+            .collect::<Result<_, _>>()?;
+        let rows = self.admit(credentials, origin).await?;
+        tracing::info!(provider = self.id(), entries = entries.len(), origin = %origin.address, "accounts taken in");
+        Ok(rows.len())
+    }
+
+    /// Takes in logins. They are durable when this returns; validation follows.
+    ///
+    /// # Errors
+    /// Fails when the store does.
+    pub async fn admit(&self, credentials: Vec<Credential>, origin: &Origin) -> Result<Vec<Row>, StoreError> {
+        let newcomer = |credential| Newcomer {
+            credential,
+            origin: origin.address.clone(),
+            trusted: origin.trusted,
+        };
+        let rows = self.store.ingest(self.id(), credentials.into_iter().map(newcomer).collect()).await?;
+        for row in &rows {
+            self.look_after(row);
+        }
+        Ok(rows)
+    }
+
+    /// Queues a row that needs validation.
+    pub fn look_after(&self, row: &Row) {
+        if row.state == State::Validating {
+            self.queue.push(row.id, Duration::ZERO);
+        }
+    }
+}

@@ -1,0 +1,284 @@
+use super::{
+    backoff::backoff,
+    queue::Queue,
+    renew::{Renewal, unknown},
+};
+use crate::{
+    pool::Pool,
+    store::{Row, State, Store, StoreError},
+};
+use pollux_sdk::{AccountError, Credential, Io, Provider, Reason};
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, SystemTime},
+};
+use tokio::{
+    sync::watch,
+    task::{self, JoinError, JoinSet},
+    time::Instant,
+};
+
+/// Tokens are renewed this long before their end.
+const MARGIN: Duration = Duration::from_secs(300);
+/// Account operations of one provider at a time.
+const JOBS: usize = 16;
+/// A validation that never succeeds is given up after so many tries (more than an hour).
+const VALIDATION_TRIES: u32 = 24;
+const TICK: Duration = Duration::from_secs(10);
+
+/// Looks after the accounts of one provider.
+pub struct Keeper {
+    pub(super) provider: Arc<dyn Provider>,
+    pub(super) pool: Arc<Pool>,
+    pub(super) store: Store,
+    pub(super) io: Arc<dyn Io>,
+    pub(super) queue: Queue,
+    /// Failures in a row, by account.
+    failures: Mutex<HashMap<i64, u32>>,
+}
+
+impl Keeper {
+    /// A keeper that does nothing yet.
+    pub fn new(provider: Arc<dyn Provider>, pool: Arc<Pool>, store: Store, io: Arc<dyn Io>) -> Self {
+        Self { provider, pool, store, io, queue: Queue::default(), failures: Mutex::default() }
+    }
+
+    pub(super) fn id(&self) -> &'static str {
+        self.provider.descriptor().id
+    }
+
+    /// Takes over what is stored: publishes what is in order, picks up what a crash left.
+    ///
+    /// # Errors
+    /// Fails when the store does.
+    pub async fn resume(&self, rows: Vec<Row>) -> Result<(), StoreError> {
+        for mut row in rows {
+            if row.refresh_intent {
+                row = self.interrupted(row).await?;
+            }
+            match row.state {
+                State::Active => self.pool.publish(&row),
+                State::Validating => self.queue.push(row.id, Duration::ZERO),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// A refresh was begun and never ended: the process died in between.
+    async fn interrupted(&self, row: Row) -> Result<Row, StoreError> {
+        if self.provider.descriptor().single_use_refresh {
+            tracing::error!(provider = self.id(), account = %row.label(), "refresh_unknown: a refresh was cut off, log in again");
+            self.store.lost_refresh(row.id, unknown("Pollux stopped in the middle of it")).await?;
+        } else {
+            self.store.abandon_refresh(row.id).await?;
+        }
+        Ok(self.store.get(row.id).await?.unwrap_or(row))
+    }
+
+    /// The loop. Ends when `stop` turns true, after the jobs in flight have ended.
+    pub async fn run(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
+        let mut jobs: JoinSet<()> = JoinSet::new();
+        let mut running: HashMap<task::Id, i64> = HashMap::new();
+        let mut wanted: BTreeSet<i64> = BTreeSet::new();
+        loop {
+            self.write_down().await;
+            wanted.extend(self.pool.take_refresh_wants(SystemTime::now(), MARGIN));
+            let busy: HashSet<i64> = running.values().copied().collect();
+            let room = JOBS.saturating_sub(jobs.len());
+            let free: Vec<i64> = wanted.iter().copied().filter(|id| !busy.contains(id)).take(room).collect();
+            for id in free {
+                wanted.remove(&id);
+                let keeper = Arc::clone(&self);
+                running.insert(jobs.spawn(async move { keeper.refresh(id).await }).id(), id);
+            }
+            for id in self.queue.take_due(JOBS.saturating_sub(jobs.len())) {
+                if busy.contains(&id) {
+                    self.queue.push(id, Duration::from_secs(1));
+                    continue;
+                }
+                let keeper = Arc::clone(&self);
+                running.insert(jobs.spawn(async move { keeper.validate(id).await }).id(), id);
+            }
+            let tick = Instant::now() + TICK;
+            let full = jobs.len() >= JOBS;
+            let wake = self.queue.next_due().filter(|_| !full).map_or(tick, |due| due.min(tick));
+            tokio::select! {
+                _ = stop.wait_for(|stop| *stop) => break,
+                () = self.pool.noted() => {}
+                () = self.queue.changed() => {}
+                () = tokio::time::sleep_until(wake) => {}
+                Some(done) = jobs.join_next_with_id(), if !jobs.is_empty() => {
+                    let job = done.as_ref().map_or_else(JoinError::id, |(id, ())| *id);
+                    running.remove(&job);
+                    if let Err(error) = done {
+                        tracing::error!(provider = self.id(), %error, "an account job failed");
+                    }
+                }
+            }
+        }
+        // A vendor's answer that is under way must still be written down.
+        while jobs.join_next().await.is_some() {}
+        self.write_down().await;
+    }
+
+    /// Writes down what requests learnt. A failed write is only logged: the pool itself already knows.
+    async fn write_down(&self) {
+        let outbox = self.pool.take_outbox();
+        for ((id, model), until) in outbox.cooled {
+            if let Err(error) = self.store.cool(id, model.as_deref(), until).await {
+                tracing::warn!(provider = self.id(), account = id, %error, "cooldown not stored");
+            }
+        }
+        for (id, reason) in outbox.suspended {
+            tracing::warn!(provider = self.id(), account = id, code = %reason.code, %reason, link = reason.link, "account suspended");
+            if let Err(error) = self.store.set_state(id, State::Suspended, Some(reason)).await {
+                tracing::error!(provider = self.id(), account = id, %error, "suspension not stored");
+            }
+        }
+    }
+
+    /// Renews an account of the pool.
+    async fn refresh(&self, id: i64) {
+        if !self.pool.is_refreshing(id) {
+            return; // another account with the same token brought the new one
+        }
+        let row = match self.store.get(id).await {
+            Ok(Some(row)) if row.state == State::Active => row,
+            Ok(_) => return self.pool.remove(id),
+            Err(error) => return self.refresh_later(id, &error.to_string()),
+        };
+        match self.renew(&row).await {
+            Renewal::Fresh(rows) => {
+                for row in &rows {
+                    self.settled(row.id);
+                    tracing::info!(provider = self.id(), account = %row.label(), "token refreshed");
+                    self.take(row);
+                }
+            }
+            Renewal::Overtaken(Some(row)) if row.revision > self.pool.revision(id).unwrap_or(-1) => self.take(&row),
+            Renewal::Overtaken(Some(_)) => self.pool.refresh_failed(id, SystemTime::now() + backoff(1)),
+            Renewal::Overtaken(None) => self.pool.remove(id),
+            Renewal::Later(text) => self.refresh_later(id, &text),
+            Renewal::Dead(rows) => self.dead(&rows),
+        }
+    }
+
+    fn refresh_later(&self, id: i64, text: &str) {
+        let pause = backoff(self.failed(id));
+        tracing::warn!(provider = self.id(), account = id, error = text, ?pause, "refresh failed, trying again later");
+        self.pool.refresh_failed(id, SystemTime::now() + pause);
+    }
+
+    fn dead(&self, rows: &[Row]) {
+        for row in rows {
+            let (code, text) =
+                row.reason.as_ref().map_or(("", ""), |reason| (reason.code.as_ref(), reason.text.as_str()));
+            tracing::warn!(provider = self.id(), account = %row.label(), state = %row.state, code, text, "account is out");
+            self.pool.remove(row.id);
+        }
+    }
+
+    /// Publishes a row, or takes it out of the pool, as its state says.
+    pub fn take(&self, row: &Row) {
+        if row.state == State::Active { self.pool.publish(row) } else { self.pool.remove(row.id) }
+    }
+
+    /// Makes a usable account of a login.
+    async fn validate(&self, id: i64) {
+        let row = match self.store.get(id).await {
+            Ok(Some(row)) if row.state == State::Validating => row,
+            Ok(_) => return,
+            Err(error) => return self.validate_later(id, error.to_string()).await,
+        };
+        let row = if stale(&row.credential, SystemTime::now()) {
+            match self.renew(&row).await {
+                Renewal::Fresh(rows) => {
+                    let ours = rows.iter().find(|row| row.id == id).cloned();
+                    rows.iter().filter(|row| row.state == State::Active).for_each(|row| self.take(row));
+                    match ours {
+                        Some(row) => row,
+                        None => return,
+                    }
+                }
+                Renewal::Overtaken(_) => return self.queue.push(id, Duration::from_secs(1)),
+                Renewal::Later(text) => return self.validate_later(id, text).await,
+                Renewal::Dead(rows) => return self.dead(&rows),
+            }
+        } else {
+            row
+        };
+        match self.provider.enroll(self.io.as_ref(), row.credential.clone()).await {
+            Ok(credentials) => self.enrolled(&row, credentials).await,
+            Err(AccountError::Suspend(reason)) => {
+                tracing::warn!(provider = self.id(), account = %row.label(), code = %reason.code, %reason, link = reason.link, "account is not usable");
+                self.settled(id);
+                self.set_state(id, State::Suspended, Some(reason)).await;
+            }
+            Err(AccountError::Transient(text) | AccountError::Unsure(text)) => self.validate_later(id, text).await,
+        }
+    }
+
+    async fn enrolled(&self, row: &Row, credentials: Vec<Credential>) {
+        let state = if row.trusted { State::Active } else { State::Pending };
+        match self.store.enrolled(row.id, credentials, state).await {
+            Ok(rows) => {
+                self.settled(row.id);
+                for row in &rows {
+                    if row.state == State::Pending {
+                        tracing::warn!(provider = self.id(), account = %row.label(), id = row.id, origin = %row.origin, "account waits for approval: pollux accounts approve {}", row.id);
+                    } else {
+                        tracing::info!(provider = self.id(), account = %row.label(), id = row.id, state = %row.state, "account is in the pool");
+                    }
+                    self.take(row);
+                }
+            }
+            Err(error) => self.validate_later(row.id, error.to_string()).await,
+        }
+    }
+
+    async fn validate_later(&self, id: i64, text: String) {
+        let failures = self.failed(id);
+        if failures >= VALIDATION_TRIES {
+            tracing::error!(provider = self.id(), account = id, error = text, "validation given up");
+            return self.set_state(id, State::Suspended, Some(Reason::new("validation_failed", text))).await;
+        }
+        let pause = backoff(failures);
+        tracing::warn!(provider = self.id(), account = id, error = text, ?pause, "validation failed, trying again later");
+        self.set_state(id, State::Validating, Some(Reason::new("retrying", text))).await;
+        self.queue.push(id, pause);
+    }
+
+    async fn set_state(&self, id: i64, state: State, reason: Option<Reason>) {
+        match self.store.set_state(id, state, reason).await {
+            Ok(Some(row)) => self.take(&row),
+            Ok(None) => self.pool.remove(id),
+            Err(error) => tracing::error!(provider = self.id(), account = id, %error, "state not stored"),
+        }
+    }
+
+    fn failed(&self, id: i64) -> u32 {
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = failures.entry(id).or_default();
+        *count = count.saturating_add(1);
+        *count
+    }
+
+    fn settled(&self, id: i64) {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+    }
+}
+
+/// Whether there is no access token, or one that ends too soon to enroll with.
+fn stale(credential: &Credential, now: SystemTime) -> bool {
+    let ends_soon = credential.expires_at.is_some_and(|at| at <= now + Duration::from_secs(60));
+    credential.refresh.is_some() && (credential.access.is_none() || ends_soon)
+}
+
+impl fmt::Debug for Keeper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Keeper").field("provider", &self.id()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,95 @@
+use super::{Keeper, backoff::backoff};
+use crate::store::{Row, StoreError};
+use pollux_sdk::{AccountError, Credential, Grant, Reason};
+use std::time::Duration;
+
+/// What became of a refresh.
+#[derive(Debug)]
+pub(super) enum Renewal {
+    /// The new tokens are durable; every row that held the old one.
+    Fresh(Vec<Row>),
+    /// Somebody else changed the row meanwhile: this is what it is now, if it still is.
+    Overtaken(Option<Row>),
+    /// Not now; nothing was spent.
+    Later(String),
+    /// For good, or until a person acts; every row that held the token.
+    Dead(Vec<Row>),
+}
+
+/// A commit that fails is tried again this often: the vendor's answer is in memory only.
+const COMMIT_TRIES: u32 = 12;
+
+impl Keeper {
+    /// Spends the row's refresh token: intent, call, commit, in this order.
+    pub(super) async fn renew(&self, row: &Row) -> Renewal {
+        if row.credential.refresh.is_none() {
+            let reason = Reason::new("login_expired", "the access token has ended and there is no refresh token");
+            return self.bury(row.id, reason).await;
+        }
+        let row = match self.store.begin_refresh(row.id, row.revision).await {
+            Ok(Some(row)) => row,
+            Ok(None) => return Renewal::Overtaken(self.store.get(row.id).await.ok().flatten()),
+            Err(error) => return Renewal::Later(error.to_string()),
+        };
+        match self.provider.obtain(self.io.as_ref(), Grant::Refresh(&row.credential)).await {
+            Ok(answer) => self.commit(row.id, &answer).await,
+            Err(AccountError::Suspend(reason)) => self.bury(row.id, reason).await,
+            Err(AccountError::Unsure(text)) if self.provider.descriptor().single_use_refresh => {
+                self.lose(row.id, &text).await
+            }
+            Err(AccountError::Transient(text) | AccountError::Unsure(text)) => {
+                if let Err(error) = self.store.abandon_refresh(row.id).await {
+                    tracing::error!(provider = self.id(), account = row.id, %error, "refresh intent not cleared");
+                }
+                Renewal::Later(text)
+            }
+        }
+    }
+
+    async fn commit(&self, id: i64, answer: &Credential) -> Renewal {
+        let save = async || self.store.save_refreshed(id, answer).await;
+        match persist("new tokens", save).await {
+            Ok(rows) => Renewal::Fresh(rows),
+            // The intent stays: the next start shows `refresh_unknown`.
+            Err(error) => Renewal::Later(format!("the new tokens could not be stored: {error}")),
+        }
+    }
+
+    async fn bury(&self, id: i64, reason: Reason) -> Renewal {
+        match persist("suspension", async || self.store.suspend_token(id, reason.clone()).await).await {
+            Ok(rows) => Renewal::Dead(rows),
+            Err(error) => Renewal::Later(error.to_string()),
+        }
+    }
+
+    async fn lose(&self, id: i64, text: &str) -> Renewal {
+        let reason = unknown(text);
+        match persist("unknown refresh", async || self.store.lost_refresh(id, reason.clone()).await).await {
+            Ok(rows) => Renewal::Dead(rows),
+            Err(error) => Renewal::Later(error.to_string()),
+        }
+    }
+}
+
+/// Why an account whose refresh has no known outcome is out.
+pub(super) fn unknown(text: &str) -> Reason {
+    let text = format!(
+        "a refresh was begun and its outcome is unknown ({text}); the single-use token is not tried again: log in again"
+    );
+    Reason::new("refresh_unknown", text)
+}
+
+/// Repeats a write that must not be lost.
+async fn persist<T>(what: &str, write: impl AsyncFn() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    let mut failures = 0;
+    loop {
+        match write().await {
+            Err(error) if failures < COMMIT_TRIES => {
+                failures += 1;
+                tracing::error!(%error, failures, "{what} not stored yet");
+                tokio::time::sleep(backoff(failures).min(Duration::from_secs(5))).await;
+            }
+            done => return done,
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! The attempt loop that every provider shares.
+//!
+//! Nothing reaches the client before the first event of worth, so a failure until then can still rotate. What a
+//! failure means is the provider's word ([`Verdict`]); what follows from it is decided here, once.
+
+mod failed;
+mod service;
+
+pub use failed::Failed;
+pub use service::{Limits, Service};
+
+use crate::{
+    bridge,
+    pool::{Denied, Grant, Wish},
+    story::Story,
+    stream::Live,
+    upstream::{Coming, whole},
+};
+use bytes::Bytes;
+use pollux_dialect::Fault;
+use pollux_sdk::{
+    At, Call, Cause, Effect, Emit, Event, HeaderMap, Next, Refusal, Shape, StatusCode, Verdict,
+};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+/// What the client gets.
+#[derive(Debug)]
+pub struct Answer {
+    /// Status.
+    pub status: StatusCode,
+    /// Allowed headers.
+    pub headers: HeaderMap,
+    /// Body.
+    pub body: Body,
+}
+
+/// Its body.
+#[derive(Debug)]
+pub enum Body {
+    /// All of it.
+    Whole(Bytes),
+    /// Bit by bit; the lease and the story travel in it.
+    Stream(Box<Live>),
+}
+
+/// One request on its way through the attempts.
+#[derive(Debug)]
+pub struct Relay {
+    service: Arc<Service>,
+    call: Arc<Call>,
+    wish: Wish,
+    /// Accounts that failed in a way that the same account would again.
+    tried: Vec<i64>,
+    /// Accounts worth a second try after the pause, if no other is free.
+    pausing: Vec<(i64, Duration)>,
+    last: Option<(Failed, Verdict)>,
+}
+
+/// What one attempt came to.
+enum Outcome {
+    Done(Answer),
+    Failed(Failed, Grant),
+    Unprepared,
+}
+
+impl Relay {
+    /// A relay for `call`.
+    pub fn new(service: Arc<Service>, call: Arc<Call>, wish: Wish) -> Self {
+        Self { service, call, wish, tried: Vec::new(), pausing: Vec::new(), last: None }
+    }
+
+    /// Serves the call; the story goes into a streamed answer.
+    pub async fn run(mut self, mut story: Story) -> (Answer, Option<Story>) {
+        for _ in 0..=self.service.limits.retries {
+            let grant = match self.acquire().await {
+                Ok(grant) => grant,
+                Err(denied) => return (self.give_up(Some(denied), &mut story), Some(story)),
+            };
+            story.attempts += 1;
+            grant.label().clone_into(&mut story.credential);
+            match self.attempt(grant, &mut story).await {
+                Ok(Outcome::Done(mut answer)) => {
+                    if let Body::Stream(live) = &mut answer.body {
+                        live.tell(story);
+                        return (answer, None);
+                    }
+                    return (answer, Some(story));
+                }
+                Ok(Outcome::Unprepared) => {}
+                Ok(Outcome::Failed(failed, grant)) => {
+                    if let Some(answer) = self.judge(failed, grant, &mut story) {
+                        return (answer, Some(story));
+                    }
+                }
+                Err(message) => {
+                    story.verdict = "refused";
+                    let fault = Fault::bad_request(None, message);
+                    return (fault_answer(&self.call, &fault), Some(story));
+                }
+            }
+        }
+        (self.give_up(None, &mut story), Some(story))
+    }
+
+    async fn acquire(&mut self) -> Result<Grant, Denied> {
+        let denied = match self.service.pool.acquire(&self.wish, &self.tried).await {
+            Err(denied) if !self.pausing.is_empty() => denied,
+            other => return other,
+        };
+        // Nobody else is free: what failed in passing gets its second chance.
+        let pause = self.pausing.iter().map(|(_, pause)| *pause).max().unwrap_or_default();
+        tracing::debug!(?pause, ?denied, "no other credential is free, trying the same again");
+        tokio::time::sleep(pause).await;
+        let again: Vec<i64> = self.pausing.drain(..).map(|(id, _)| id).collect();
+        self.tried.retain(|id| !again.contains(id));
+        self.service.pool.acquire(&self.wish, &self.tried).await
+    }
+
+    /// One attempt. The outer error is about the client's request.
+    async fn attempt(&mut self, mut grant: Grant, story: &mut Story) -> Result<Outcome, String> {
+        let attempt = match self.service.provider.prepare(&self.call, &grant.lease()) {
+            Ok(attempt) => attempt,
+            Err(Refusal::Request(message)) => return Err(message),
+            Err(Refusal::Credential(reason)) => {
+                self.tried.push(grant.id());
+                grant.settle(Effect::Suspend(reason));
+                return Ok(Outcome::Unprepared);
+            }
+        };
+        let limits = &self.service.limits;
+        let coming = match self.service.upstream.open(attempt.request, limits.response).await {
+            Ok(coming) => coming,
+            Err(error) => {
+                tracing::warn!(request_id = %story.id, error = %error.text, sent = error.sent, "upstream gave no reply");
+                let cause = if error.sent { Cause::Lost } else { Cause::Unsent };
+                return Ok(Outcome::Failed(Failed::without_reply(cause), grant));
+            }
+        };
+        if let Some(quota) = self.service.provider.quota(&coming.headers) {
+            grant.reading(&quota);
+        }
+        if !coming.status.is_success() {
+            // A body that breaks off does not change what the status says.
+            let body = whole(coming.body, limits.error_body_bytes, limits.idle).await.unwrap_or_default();
+            let failed = Failed { cause: Cause::Status(coming.status), headers: coming.headers, body };
+            return Ok(Outcome::Failed(failed, grant));
+        }
+        let live = Live::new(Arc::clone(&self.service), Arc::clone(&self.call), grant, attempt.reader);
+        Ok(self.read(live, coming, attempt.answers, story).await)
+    }
+
+    /// Reads a 2xx reply up to the point where it may be delivered.
+    async fn read(&self, mut live: Live, coming: Coming, answers: Shape, story: &mut Story) -> Outcome {
+        let status = coming.status;
+        let headers = bridge::allowed(&coming.headers, self.service.provider.descriptor().reply_headers);
+        let limits = &self.service.limits;
+        let whole_answer = if answers == Shape::Events {
+            live.begin(coming.body, coming.headers);
+            if live.shape() != Shape::Whole {
+                return match live.peek().await {
+                    Ok(()) => {
+                        story.first_byte();
+                        story.verdict = "streamed";
+                        Outcome::Done(Answer { status, headers, body: Body::Stream(Box::new(live)) })
+                    }
+                    Err(failed) => Outcome::Failed(failed, live.give_back()),
+                };
+            }
+            live.fold().await
+        } else {
+            match whole(coming.body, limits.answer_bytes, limits.response).await {
+                Err(error) => {
+                    tracing::warn!(request_id = %story.id, %error, "upstream's answer could not be read");
+                    Err(Failed::without_reply(Cause::Lost))
+                }
+                Ok(body) => {
+                    let step = live.read(Event { name: "", data: &body });
+                    match (step.at, step.emit) {
+                        (At::Fault, _) => Err(Failed { cause: Cause::Event, headers: coming.headers, body }),
+                        (_, Emit::Data(data)) => Ok(data),
+                        (_, Emit::Same | Emit::Skip) => Ok(body),
+                    }
+                }
+            }
+        };
+        match whole_answer {
+            Ok(body) => {
+                story.usage = live.succeed();
+                story.verdict = "served";
+                story.first_byte();
+                Outcome::Done(Answer { status, headers, body: Body::Whole(body) })
+            }
+            Err(failed) => Outcome::Failed(failed, live.give_back()),
+        }
+    }
+
+    /// Asks the provider what a failure means and acts on it. `Some` ends the request.
+    fn judge(&mut self, failed: Failed, grant: Grant, story: &mut Story) -> Option<Answer> {
+        let verdict = failed.judge(self.service.provider.as_ref(), &self.call);
+        let id = grant.id();
+        tracing::info!(
+            request_id = %story.id,
+            provider = self.service.provider.descriptor().id,
+            credential = %grant.label(),
+            attempt = story.attempts,
+            cause = ?failed.cause,
+            verdict = ?verdict.next,
+            effect = ?verdict.effect,
+            "attempt failed"
+        );
+        match (verdict.next, &verdict.effect) {
+            // Cooling, refreshing and suspended accounts are not chosen anyway, and may come back in time.
+            (Next::Rotate, Effect::Cool(..) | Effect::Refresh) => {}
+            (Next::Rotate, _) => self.tried.push(id),
+            (Next::Again(pause), _) => {
+                self.tried.push(id);
+                self.pausing.push((id, pause));
+            }
+            (Next::Deliver, _) => {}
+        }
+        let deliver = verdict.next == Next::Deliver;
+        grant.settle(verdict.effect.clone());
+        if deliver {
+            story.verdict = "failed";
+            return Some(failed.answer(&self.service, &self.call, &verdict, None));
+        }
+        self.last = Some((failed, verdict));
+        None
+    }
+
+    /// No attempt is left: the upstream's own last failure, or why there was none.
+    fn give_up(&mut self, denied: Option<Denied>, story: &mut Story) -> Answer {
+        story.verdict = "exhausted";
+        match (self.last.take(), denied) {
+            (Some((failed, verdict)), denied) => {
+                let soonest = denied.and_then(|denied| denied.soonest());
+                failed.answer(&self.service, &self.call, &verdict, soonest)
+            }
+            (None, denied) => {
+                let fault = denied.unwrap_or(Denied::Empty).fault(&self.call, SystemTime::now());
+                fault_answer(&self.call, &fault)
+            }
+        }
+    }
+}
+
+/// An answer of our own, in the client's dialect.
+pub fn fault_answer(call: &Call, fault: &Fault) -> Answer {
+    failed::told(call.endpoint.dialect, fault)
+}

@@ -1,0 +1,105 @@
+use super::{Answer, Body, Service};
+use crate::bridge;
+use bytes::Bytes;
+use pollux_dialect::{Dialect, Fault, retell, status_of, terminal};
+use pollux_sdk::{Call, Cause, Effect, Failure, HeaderMap, HeaderValue, Next, Provider, StatusCode, Verdict};
+use std::time::{Duration, SystemTime};
+
+/// Waits longer than this are told as terminal: no client keeps a person waiting for hours.
+const LONGEST_RETRY: Duration = Duration::from_secs(300);
+
+/// A failed attempt that the client may have to be told about.
+#[derive(Debug)]
+pub struct Failed {
+    /// What happened.
+    pub cause: Cause,
+    /// Headers of the reply.
+    pub headers: HeaderMap,
+    /// The error body, or the data of the error event.
+    pub body: Bytes,
+}
+
+impl Failed {
+    /// There was no reply, or no whole one.
+    pub fn without_reply(cause: Cause) -> Self {
+        Self { cause, headers: HeaderMap::new(), body: Bytes::new() }
+    }
+
+    /// What the provider makes of it.
+    pub fn judge(&self, provider: &dyn Provider, call: &Call) -> Verdict {
+        let failure =
+            Failure { cause: self.cause, headers: &self.headers, body: &self.body, now: SystemTime::now() };
+        provider.classify(call, &failure)
+    }
+
+    /// The upstream's own words where they are about the client's request; a credential's trouble is a
+    /// gateway's trouble. `soonest` is when the pool can serve again, as far as known.
+    pub fn answer(
+        self,
+        service: &Service,
+        call: &Call,
+        verdict: &Verdict,
+        soonest: Option<SystemTime>,
+    ) -> Answer {
+        let about = service.provider.descriptor();
+        let dialect = call.endpoint.dialect;
+        let ours = verdict.next != Next::Deliver || verdict.effect != Effect::None;
+        let status = match self.cause {
+            Cause::Status(status) => status.as_u16(),
+            Cause::Event => status_of(dialect, &self.body),
+            _ => 502,
+        };
+        if matches!(self.cause, Cause::Unsent) {
+            return told(dialect, &Fault::upstream(format!("{} could not be reached", about.title)));
+        }
+        if matches!(self.cause, Cause::Lost) {
+            return told(dialect, &Fault::upstream(format!("{} broke off before its answer was whole", about.title)));
+        }
+        if ours && matches!(status, 401..=403) {
+            // The client would take it for a verdict on its own key.
+            let message = format!("{} refused the gateway's credentials ({status})", about.title);
+            return told(dialect, &Fault::upstream(message));
+        }
+        let mut headers = bridge::allowed(&self.headers, about.reply_headers);
+        if status == 429 {
+            let cooled = match verdict.effect {
+                Effect::Cool(_, until) => Some(until),
+                _ => None,
+            };
+            if let Some(seconds) = retry_after(dialect, &self.body, soonest.or(cooled), SystemTime::now()) {
+                headers.insert("retry-after", HeaderValue::from(seconds));
+            }
+        } else if let Some(value) = self.headers.get("retry-after") {
+            headers.insert("retry-after", value.clone());
+        }
+        headers.insert("content-type", HeaderValue::from_static("application/json"));
+        Answer {
+            status: StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY),
+            headers,
+            body: Body::Whole(retell(dialect, status, &self.body)),
+        }
+    }
+}
+
+/// `Retry-After` of a 429 in seconds: only where a repetition makes sense.
+fn retry_after(dialect: Dialect, body: &Bytes, until: Option<SystemTime>, now: SystemTime) -> Option<u64> {
+    if terminal(dialect, body) {
+        return None;
+    }
+    let wait = until?.duration_since(now).unwrap_or_default();
+    (wait <= LONGEST_RETRY).then(|| wait.as_secs_f64().ceil().max(1.0) as u64)
+}
+
+/// A fault of our own, in the client's dialect.
+pub(super) fn told(dialect: Dialect, fault: &Fault) -> Answer {
+    let mut headers = HeaderMap::new();
+    headers.insert("content-type", HeaderValue::from_static("application/json"));
+    if let Some(seconds) = fault.retry_after() {
+        headers.insert("retry-after", HeaderValue::from(seconds));
+    }
+    Answer {
+        status: StatusCode::from_u16(fault.status).unwrap_or(StatusCode::BAD_GATEWAY),
+        headers,
+        body: Body::Whole(fault.body(dialect)),
+    }
+}

@@ -1,0 +1,51 @@
+use crate::{accounts::Keeper, pool::Pool, upstream::Upstream};
+use pollux_sdk::Provider;
+use std::{fmt, sync::Arc, time::Duration};
+
+/// A provider at work: with its pool, its transport and its limits.
+pub struct Service {
+    /// The provider.
+    pub provider: Arc<dyn Provider>,
+    /// Its accounts.
+    pub pool: Arc<Pool>,
+    /// Who looks after them.
+    pub keeper: Arc<Keeper>,
+    /// Its transport.
+    pub upstream: Upstream,
+    /// Its limits.
+    pub limits: Limits,
+}
+
+/// What one request may take.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Attempts after the first.
+    pub retries: u32,
+    /// Wait for the head of a reply, and for the whole of a unary one.
+    pub response: Duration,
+    /// Silence within a stream.
+    pub idle: Duration,
+    /// Bytes of an error body that are kept.
+    pub error_body_bytes: usize,
+    /// Bytes of a unary or folded answer.
+    pub answer_bytes: usize,
+    /// Bytes of one event.
+    pub event_bytes: usize,
+    /// How long the prelude of a stream may be held back.
+    pub prelude: Duration,
+    /// How much of it.
+    pub prelude_bytes: usize,
+}
+
+impl Service {
+    /// The provider's id.
+    pub fn id(&self) -> &'static str {
+        self.provider.descriptor().id
+    }
+}
+
+impl fmt::Debug for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Service").field("id", &self.id()).finish_non_exhaustive()
+    }
+}
