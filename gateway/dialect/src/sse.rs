@@ -66,6 +66,9 @@ impl Splitter {
 
     /// Adds a chunk. Take all frames before the next one; otherwise both are copied together.
     pub fn push(&mut self, chunk: Bytes) {
+        if self.failed {
+            return;
+        }
         self.chunk = if self.chunk.is_empty() { chunk } else { [&self.chunk[..], &chunk].concat().into() };
     }
 
