@@ -46,6 +46,7 @@ impl Endpoint {
         Self { method: Method::GET, path, operation, dialect, shape: None }
     }
     /// Fixes the shape of the answer.
+    #[must_use]
     pub const fn shaped(mut self, shape: Shape) -> Self {
         self.shape = Some(shape);
         self
@@ -74,7 +75,9 @@ pub fn endpoints(dialect: Dialect) -> Vec<Endpoint> {
             models,
         ],
         Dialect::Chat => vec![post("/chat/completions", Generate), post("/embeddings", Embed), models],
-        Dialect::Messages => vec![post("/messages", Generate), post("/messages/count_tokens", CountTokens), models],
+        Dialect::Messages => {
+            vec![post("/messages", Generate), post("/messages/count_tokens", CountTokens), models]
+        }
         Dialect::Gemini => vec![
             post("/models/{model}:generateContent", Generate).shaped(Shape::Whole),
             post("/models/{model}:streamGenerateContent", Generate).shaped(Shape::Events),
@@ -85,5 +88,75 @@ pub fn endpoints(dialect: Dialect) -> Vec<Endpoint> {
             Endpoint::get("/openai/models", Models, Dialect::Chat),
             models,
         ],
+    }
+}
+
+/// The last segment of a Gemini path, taken apart: `gemini-2.5-pro:generateContent`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Target<'a> {
+    /// Model, without `models/`.
+    pub model: &'a str,
+    /// What follows the last colon.
+    pub method: &'a str,
+    /// What the dialect does by that name; `None` for a method nobody knows.
+    pub operation: Option<Operation>,
+}
+
+impl<'a> Target<'a> {
+    /// Takes `{model}:{method}` apart; `None` without a colon, or with nothing on a side of it.
+    ///
+    /// A known method that a provider lacks is a 501, an unknown one a 404: never another method in its place.
+    pub fn parse(segment: &'a str) -> Option<Self> {
+        let (model, method) = segment.rsplit_once(':')?;
+        let model = model.strip_prefix("models/").unwrap_or(model);
+        let operation = match method {
+            "generateContent" | "streamGenerateContent" => Some(Operation::Generate),
+            "countTokens" => Some(Operation::CountTokens),
+            "embedContent" | "batchEmbedContents" => Some(Operation::Embed),
+            _ => None,
+        };
+        (!model.is_empty() && !method.is_empty()).then_some(Self { model, method, operation })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_gemini_route_is_a_known_target_of_the_same_operation() {
+        let mut seen = 0;
+        for endpoint in endpoints(Dialect::Gemini) {
+            if let Some(target) = endpoint.path.strip_prefix("/models/").and_then(Target::parse) {
+                assert_eq!(target.operation, Some(endpoint.operation), "{}", endpoint.path);
+                seen += 1;
+            }
+        }
+        assert_eq!(seen, 5);
+    }
+
+    #[test]
+    fn a_path_is_taken_apart_at_its_last_colon() {
+        let parse =
+            |segment| Target::parse(segment).map(|target| (target.model, target.method, target.operation));
+        assert_eq!(parse("g:countTokens"), Some(("g", "countTokens", Some(Operation::CountTokens))));
+        assert_eq!(parse("models/g:fly"), Some(("g", "fly", None)));
+        assert_eq!(parse("a:b:embedContent"), Some(("a:b", "embedContent", Some(Operation::Embed))));
+        for odd in ["g", "", ":generateContent", "g:", "models/:generateContent"] {
+            assert_eq!(parse(odd), None, "{odd}");
+        }
+    }
+
+    #[test]
+    fn no_dialect_lists_a_route_twice() {
+        for dialect in [Dialect::Responses, Dialect::Chat, Dialect::Messages, Dialect::Gemini] {
+            let routes = endpoints(dialect);
+            for (at, route) in routes.iter().enumerate() {
+                let twin = routes[at + 1..]
+                    .iter()
+                    .find(|other| (&other.method, other.path) == (&route.method, route.path));
+                assert_eq!(twin, None);
+            }
+        }
     }
 }
