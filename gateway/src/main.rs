@@ -1,2 +1,5 @@
-//! pollux.
-fn main() {}
+//! The `pollux` binary with the bundled providers.
+
+fn main() -> std::process::ExitCode {
+    pollux::run()
+}

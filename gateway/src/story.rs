@@ -1,5 +1,6 @@
 //! The story of one request: collected on its way, told in one log line when the last byte has left.
 
+use crate::serve::Busy;
 use pollux_sdk::Usage;
 use std::{fmt, time::Instant};
 
@@ -26,11 +27,12 @@ pub struct Story {
     pub usage: Option<Usage>,
     began: Instant,
     first_byte: Option<Instant>,
+    _busy: Busy,
 }
 
 impl Story {
     /// Begins now.
-    pub fn begin(id: String, route: String) -> Self {
+    pub fn begin(id: String, route: String, busy: Busy) -> Self {
         Self {
             id,
             route,
@@ -43,6 +45,7 @@ impl Story {
             usage: None,
             began: Instant::now(),
             first_byte: None,
+            _busy: busy,
         }
     }
 
@@ -100,11 +103,6 @@ pub fn masked(path: &str, query: &str) -> String {
         text.push_str(if secret { "***" } else { value.get(..value.len().min(64)).unwrap_or("") });
     }
     text
-}
-
-/// What people may read of an account: its label, or a piece of its subject. Never a token.
-pub fn label(label: Option<&str>, id: i64) -> String {
-    label.map_or_else(|| format!("account {id}"), ToOwned::to_owned)
 }
 
 #[cfg(test)]

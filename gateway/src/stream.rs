@@ -11,9 +11,14 @@ use crate::{
 };
 use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt, stream::BoxStream};
-use pollux_dialect::{Dialect, Fault, Fold, Frame, Splitter, encode};
+use pollux_dialect::{Broken, Fault, Fold, Frame, Splitter, encode, ending};
 use pollux_sdk::{At, Call, Cause, Emit, Event, HeaderMap, Reader, Shape, Step, Usage};
-use std::{collections::VecDeque, fmt, sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque,
+    fmt,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 use tokio::time::{Instant, timeout, timeout_at};
 
 /// After its end an answer may trail a few events (usage); no longer than this.
@@ -35,6 +40,7 @@ pub struct Live {
     ended: bool,
     closed: bool,
     elements: usize,
+    events: u64,
     story: Option<Story>,
 }
 
@@ -63,6 +69,7 @@ impl Live {
             ended: false,
             closed: false,
             elements: 0,
+            events: 0,
             story: None,
         }
     }
@@ -130,17 +137,18 @@ impl Live {
     /// Reads to the end and folds the events into one document.
     pub async fn fold(&mut self) -> Result<Bytes, Failed> {
         let lost = || Failed::without_reply(Cause::Lost);
-        let mut fold = Fold::new(self.call.endpoint.dialect, self.call.endpoint.operation);
-        let (mut bytes, deadline) = (0, Instant::now() + self.service.limits.response);
+        let limits = &self.service.limits;
+        let mut fold =
+            Fold::new(self.call.endpoint.dialect, self.call.endpoint.operation).limit(limits.answer_bytes);
+        let deadline = Instant::now() + limits.response;
         loop {
             let frame = match timeout_at(deadline, self.frame()).await {
                 Ok(Ok(frame)) => frame,
                 Ok(Err(Silence::Closed)) if self.ended => break,
                 _ => return Err(lost()),
             };
-            bytes += frame.data.len();
-            if bytes > self.service.limits.answer_bytes {
-                return Err(lost());
+            if frame.data.is_empty() {
+                continue;
             }
             let step = self.reader.read(event(&frame));
             match (step.at, step.emit) {
@@ -209,15 +217,9 @@ impl Live {
         if !self.ended {
             let failed = Failed::without_reply(Cause::Lost);
             self.judge(&failed);
-            let fault = Fault::upstream(format!(
-                "{} broke off in the middle of its answer",
-                self.service.provider.descriptor().title
-            ));
-            let event = match self.call.shape {
-                Shape::Array => self.element(fault.body(self.call.endpoint.dialect)),
-                _ => self.emit(fault.event(self.call.endpoint.dialect)),
-            };
-            let () = event;
+            let title = self.service.provider.descriptor().title;
+            let body = Fault::upstream(title, "the answer broke off").body(self.call.endpoint.dialect);
+            self.end_with(&body);
             if let Some(story) = &mut self.story {
                 story.verdict = "broken";
             }
@@ -238,6 +240,18 @@ impl Live {
         self.elements += 1;
     }
 
+    /// The last word of an answer that cannot go on: some clients understand only one kind of it.
+    fn end_with(&mut self, failure: &Bytes) {
+        let dialect = self.call.endpoint.dialect;
+        if self.call.shape == Shape::Array {
+            return self.element(failure.clone());
+        }
+        let created_at =
+            SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |time| time.as_secs());
+        let broken = Broken { id: None, model: &self.call.model, sequence: self.events, created_at };
+        self.emit(ending(dialect, failure, &broken));
+    }
+
     fn take(&mut self, frame: &Frame) -> At {
         let array = self.call.shape == Shape::Array;
         if frame.data.is_empty() {
@@ -249,15 +263,16 @@ impl Live {
         }
         let step = self.reader.read(event(frame));
         self.ended |= step.at == At::End;
-        if step.at == At::Fault && !array {
+        self.events += 1;
+        if step.at == At::Fault {
             // Some clients understand only one kind of error event: the dialect knows which.
-            self.emit(self.call.endpoint.dialect.fault_event(frame));
+            self.end_with(&frame.data);
             return step.at;
         }
         match step.emit {
             Emit::Skip => {}
             Emit::Same if !array => self.emit(frame.raw.clone()),
-            Emit::Data(data) if !array => self.emit(encode(&data)),
+            Emit::Data(data) if !array => self.emit(encode(frame.event(), &data)),
             Emit::Same => self.element(frame.data.clone()),
             Emit::Data(data) => self.element(data),
         }
@@ -277,7 +292,8 @@ impl Live {
                 Ok(None) => {
                     self.input = None;
                     // A last event may lack its blank line.
-                    if let Some(frame) = self.splitter.finish() {
+                    let last = std::mem::replace(&mut self.splitter, Splitter::new(self.service.limits.event_bytes));
+                    if let Some(frame) = last.finish() {
                         return Ok(frame);
                     }
                     return Err(Silence::Closed);
@@ -334,5 +350,5 @@ impl fmt::Debug for Live {
 }
 
 fn event(frame: &Frame) -> Event<'_> {
-    Event { name: std::str::from_utf8(&frame.name).unwrap_or_default(), data: &frame.data }
+    Event { name: frame.event(), data: &frame.data }
 }

@@ -71,9 +71,9 @@ impl Keeper {
     async fn interrupted(&self, row: Row) -> Result<Row, StoreError> {
         if self.provider.descriptor().single_use_refresh {
             tracing::error!(provider = self.id(), account = %row.label(), "refresh_unknown: a refresh was cut off, log in again");
-            self.store.lost_refresh(row.id, unknown("Pollux stopped in the middle of it")).await?;
+            self.store.lost_refresh(&row, &unknown("Pollux stopped in the middle of it")).await?;
         } else {
-            self.store.abandon_refresh(row.id).await?;
+            self.store.abandon_refresh(&row).await?;
         }
         Ok(self.store.get(row.id).await?.unwrap_or(row))
     }

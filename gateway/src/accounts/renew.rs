@@ -24,7 +24,7 @@ impl Keeper {
     pub(super) async fn renew(&self, row: &Row) -> Renewal {
         if row.credential.refresh.is_none() {
             let reason = Reason::new("login_expired", "the access token has ended and there is no refresh token");
-            return self.bury(row.id, reason).await;
+            return self.bury(row, reason).await;
         }
         let row = match self.store.begin_refresh(row.id, row.revision).await {
             Ok(Some(row)) => row,
@@ -32,13 +32,13 @@ impl Keeper {
             Err(error) => return Renewal::Later(error.to_string()),
         };
         match self.provider.obtain(self.io.as_ref(), Grant::Refresh(&row.credential)).await {
-            Ok(answer) => self.commit(row.id, &answer).await,
-            Err(AccountError::Suspend(reason)) => self.bury(row.id, reason).await,
+            Ok(answer) => self.commit(&row, &answer).await,
+            Err(AccountError::Suspend(reason)) => self.bury(&row, reason).await,
             Err(AccountError::Unsure(text)) if self.provider.descriptor().single_use_refresh => {
-                self.lose(row.id, &text).await
+                self.lose(&row, &text).await
             }
             Err(AccountError::Transient(text) | AccountError::Unsure(text)) => {
-                if let Err(error) = self.store.abandon_refresh(row.id).await {
+                if let Err(error) = self.store.abandon_refresh(&row).await {
                     tracing::error!(provider = self.id(), account = row.id, %error, "refresh intent not cleared");
                 }
                 Renewal::Later(text)
@@ -46,8 +46,8 @@ impl Keeper {
         }
     }
 
-    async fn commit(&self, id: i64, answer: &Credential) -> Renewal {
-        let save = async || self.store.save_refreshed(id, answer).await;
+    async fn commit(&self, begun: &Row, answer: &Credential) -> Renewal {
+        let save = async || self.store.save_refreshed(begun, answer).await;
         match persist("new tokens", save).await {
             Ok(rows) => Renewal::Fresh(rows),
             // The intent stays: the next start shows `refresh_unknown`.
@@ -55,16 +55,16 @@ impl Keeper {
         }
     }
 
-    async fn bury(&self, id: i64, reason: Reason) -> Renewal {
-        match persist("suspension", async || self.store.suspend_token(id, reason.clone()).await).await {
+    async fn bury(&self, begun: &Row, reason: Reason) -> Renewal {
+        match persist("suspension", async || self.store.refuse_refresh(begun, &reason).await).await {
             Ok(rows) => Renewal::Dead(rows),
             Err(error) => Renewal::Later(error.to_string()),
         }
     }
 
-    async fn lose(&self, id: i64, text: &str) -> Renewal {
+    async fn lose(&self, begun: &Row, text: &str) -> Renewal {
         let reason = unknown(text);
-        match persist("unknown refresh", async || self.store.lost_refresh(id, reason.clone()).await).await {
+        match persist("unknown refresh", async || self.store.lost_refresh(begun, &reason).await).await {
             Ok(rows) => Renewal::Dead(rows),
             Err(error) => Renewal::Later(error.to_string()),
         }

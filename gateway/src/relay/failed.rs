@@ -1,12 +1,9 @@
 use super::{Answer, Body, Service};
 use crate::bridge;
 use bytes::Bytes;
-use pollux_dialect::{Dialect, Fault, retell, status_of, terminal};
+use pollux_dialect::{Dialect, Fault, LONGEST_RETRY, failure, retell, terminal};
 use pollux_sdk::{Call, Cause, Effect, Failure, HeaderMap, HeaderValue, Next, Provider, StatusCode, Verdict};
-use std::time::{Duration, SystemTime};
-
-/// Waits longer than this are told as terminal: no client keeps a person waiting for hours.
-const LONGEST_RETRY: Duration = Duration::from_secs(300);
+use std::time::SystemTime;
 
 /// A failed attempt that the client may have to be told about.
 #[derive(Debug)]
@@ -27,9 +24,8 @@ impl Failed {
 
     /// What the provider makes of it.
     pub fn judge(&self, provider: &dyn Provider, call: &Call) -> Verdict {
-        let failure =
-            Failure { cause: self.cause, headers: &self.headers, body: &self.body, now: SystemTime::now() };
-        provider.classify(call, &failure)
+        let Self { cause, headers, body } = self;
+        provider.classify(call, &Failure { cause: *cause, headers, body, now: SystemTime::now() })
     }
 
     /// The upstream's own words where they are about the client's request; a credential's trouble is a
@@ -44,21 +40,16 @@ impl Failed {
         let about = service.provider.descriptor();
         let dialect = call.endpoint.dialect;
         let ours = verdict.next != Next::Deliver || verdict.effect != Effect::None;
-        let status = match self.cause {
-            Cause::Status(status) => status.as_u16(),
-            Cause::Event => status_of(dialect, &self.body),
-            _ => 502,
+        let (status, body) = match self.cause {
+            Cause::Status(status) => (status.as_u16(), retell(dialect, status.as_u16(), &self.body)),
+            Cause::Event => failure(dialect, &self.body),
+            Cause::Unsent => return told(dialect, &Fault::upstream(about.title, "it could not be reached")),
+            _ => return told(dialect, &Fault::upstream(about.title, "it broke off before its answer was whole")),
         };
-        if matches!(self.cause, Cause::Unsent) {
-            return told(dialect, &Fault::upstream(format!("{} could not be reached", about.title)));
-        }
-        if matches!(self.cause, Cause::Lost) {
-            return told(dialect, &Fault::upstream(format!("{} broke off before its answer was whole", about.title)));
-        }
         if ours && matches!(status, 401..=403) {
             // The client would take it for a verdict on its own key.
-            let message = format!("{} refused the gateway's credentials ({status})", about.title);
-            return told(dialect, &Fault::upstream(message));
+            let message = format!("it refused the gateway's credentials ({status})");
+            return told(dialect, &Fault::upstream(about.title, &message));
         }
         let mut headers = bridge::allowed(&self.headers, about.reply_headers);
         if status == 429 {
@@ -66,7 +57,7 @@ impl Failed {
                 Effect::Cool(_, until) => Some(until),
                 _ => None,
             };
-            if let Some(seconds) = retry_after(dialect, &self.body, soonest.or(cooled), SystemTime::now()) {
+            if let Some(seconds) = retry_after(dialect, &body, soonest.or(cooled), SystemTime::now()) {
                 headers.insert("retry-after", HeaderValue::from(seconds));
             }
         } else if let Some(value) = self.headers.get("retry-after") {
@@ -76,7 +67,7 @@ impl Failed {
         Answer {
             status: StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY),
             headers,
-            body: Body::Whole(retell(dialect, status, &self.body)),
+            body: Body::Whole(body),
         }
     }
 }
@@ -94,8 +85,10 @@ fn retry_after(dialect: Dialect, body: &Bytes, until: Option<SystemTime>, now: S
 pub(super) fn told(dialect: Dialect, fault: &Fault) -> Answer {
     let mut headers = HeaderMap::new();
     headers.insert("content-type", HeaderValue::from_static("application/json"));
-    if let Some(seconds) = fault.retry_after() {
-        headers.insert("retry-after", HeaderValue::from(seconds));
+    for (name, value) in fault.headers() {
+        if let Ok(value) = HeaderValue::try_from(value) {
+            headers.insert(name, value);
+        }
     }
     Answer {
         status: StatusCode::from_u16(fault.status).unwrap_or(StatusCode::BAD_GATEWAY),

@@ -1,0 +1,119 @@
+use super::{AccountsCommand, EXIT_CONFIGURATION};
+use crate::settings::Settings;
+use pollux_sdk::Method;
+use serde_json::{Map, Value, json};
+use std::{process::ExitCode, time::Duration};
+
+/// `pollux accounts ...`: asks the running gateway, which alone may touch its store.
+pub async fn accounts(settings: &Settings, command: &AccountsCommand) -> ExitCode {
+    let Some(key) = &settings.basic.admin_key else {
+        eprintln!("pollux: set basic.admin_key first, and restart the gateway");
+        return ExitCode::from(EXIT_CONFIGURATION);
+    };
+    let (method, path, body) = request(command);
+    let url = format!("http://{}/admin/accounts{path}", settings.local_address());
+    let answer = async {
+        let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(30)).build()?;
+        let mut request = client.request(method, url).bearer_auth(key.expose());
+        if let Some(body) = body {
+            request = request.header("content-type", "application/json").body(body.to_string());
+        }
+        let reply = request.send().await?;
+        Ok::<_, reqwest::Error>((reply.status(), reply.text().await?))
+    };
+    match answer.await {
+        Err(error) if error.is_connect() => {
+            eprintln!("pollux: no gateway answers at {}; start it first", settings.local_address());
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            eprintln!("pollux: {}", error.without_url());
+            ExitCode::FAILURE
+        }
+        Ok((status, text)) => {
+            let value: Value = serde_json::from_str(&text).unwrap_or_default();
+            if status.is_success() {
+                print!("{}", told(&value));
+                return ExitCode::SUCCESS;
+            }
+            let message = value.pointer("/error/message").and_then(Value::as_str).unwrap_or("the gateway refused");
+            eprintln!("pollux: {message} ({status})");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn request(command: &AccountsCommand) -> (Method, String, Option<Value>) {
+    use AccountsCommand::{Approve, List, Pause, Refresh, Remove, Resume, Set, Show};
+    let act = |id: &str, action: &str| (Method::POST, format!("/{}/{action}", segment(id)), None);
+    match command {
+        List => (Method::GET, String::new(), None),
+        Show { id } => (Method::GET, format!("/{}", segment(id)), None),
+        Remove { id } => (Method::DELETE, format!("/{}", segment(id)), None),
+        Approve { id } => act(id, "approve"),
+        Pause { id } => act(id, "pause"),
+        Resume { id } => act(id, "resume"),
+        Refresh { id } => act(id, "refresh"),
+        Set { id, values } => (Method::PATCH, format!("/{}", segment(id)), Some(change(values))),
+    }
+}
+
+fn segment(id: &str) -> String {
+    url::form_urlencoded::byte_serialize(id.as_bytes()).collect()
+}
+
+/// `priority` and `max_in_flight` are the pool's; everything else is the provider's.
+fn change(values: &[(String, String)]) -> Value {
+    let (mut change, mut extra) = (Map::new(), Map::new());
+    for (key, value) in values {
+        match key.as_str() {
+            "priority" | "max_in_flight" => {
+                change.insert(key.clone(), value.parse::<i64>().map_or(Value::Null, Value::from));
+            }
+            _ if value.is_empty() => drop(extra.insert(key.clone(), Value::Null)),
+            _ => drop(extra.insert(key.clone(), value.as_str().into())),
+        }
+    }
+    change.insert("extra".into(), extra.into());
+    change.into()
+}
+
+/// One account as lines, or all of them as a table.
+fn told(value: &Value) -> String {
+    let Some(accounts) = value["accounts"].as_array() else {
+        return format!("{}\n", serde_json::to_string_pretty(value).unwrap_or_default());
+    };
+    let text = |account: &Value, key: &str| match &account[key] {
+        Value::String(text) => text.clone(),
+        Value::Null => "-".to_owned(),
+        other => other.to_string(),
+    };
+    let mut lines = format!("{:<6} {:<12} {:<16} {:<32} REASON\n", "ID", "PROVIDER", "STATE", "LABEL");
+    for account in accounts {
+        let reason = account.pointer("/reason/text").and_then(Value::as_str).unwrap_or("");
+        let link = account.pointer("/reason/link").and_then(Value::as_str).unwrap_or("");
+        lines += &format!(
+            "{:<6} {:<12} {:<16} {:<32} {reason} {link}\n",
+            text(account, "id"),
+            text(account, "provider"),
+            text(account, "state"),
+            text(account, "label")
+        );
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tells_the_pools_facts_from_the_providers() {
+        let set = |text: &str| text.split_once('=').map(|(key, value)| (key.to_owned(), value.to_owned())).unwrap();
+        let values = ["project=my-project", "priority=2", "max_in_flight=", "note="].map(set);
+        assert_eq!(
+            change(&values),
+            json!({"priority": 2, "max_in_flight": null, "extra": {"project": "my-project", "note": null}})
+        );
+    }
+}

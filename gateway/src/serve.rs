@@ -1,0 +1,129 @@
+//! One client request, from its key to its answer.
+
+mod answer;
+mod body;
+mod context;
+mod lists;
+
+pub use answer::{fault, respond};
+pub use body::read as read_body;
+pub use context::{Busy, Context, request_id};
+
+use crate::{
+    auth, bridge,
+    pool::Wish,
+    relay::{Relay, Service},
+    story::{Story, masked},
+};
+use actix_web::{HttpRequest, HttpResponse, web};
+use pollux_dialect::Fault;
+use pollux_sdk::{Call, Endpoint, Facts, Inbound, Operation, Payload, Shape};
+use std::sync::Arc;
+
+/// A provider's claim on a path.
+#[derive(Debug, Clone)]
+pub struct Owner {
+    /// The provider at work.
+    pub service: Arc<Service>,
+    /// What the path is to it.
+    pub endpoint: Endpoint,
+}
+
+/// Serves a request on a path of `owners`. Only lists and local answers may have several.
+pub async fn serve(
+    context: Arc<Context>,
+    owners: Arc<Vec<Owner>>,
+    request: HttpRequest,
+    payload: web::Payload,
+) -> HttpResponse {
+    let id = context::request_id(&request);
+    let mut story = Story::begin(id.clone(), masked(request.path(), request.query_string()), context.busy());
+    let Some(first) = owners.first() else { return HttpResponse::NotFound().finish() };
+    story.provider = first.service.id();
+    let dialect = first.endpoint.dialect;
+    let refuse = |mut story: Story, word: &'static str, refusal: &Fault| {
+        (story.status, story.verdict) = (refusal.status, word);
+        fault(dialect, refusal, &id)
+    };
+    if !context.key.admits(&request) {
+        return refuse(story, "unauthorized", &Fault::unauthorized());
+    }
+    if context.is_draining() {
+        return refuse(story, "draining", &Fault::shutting_down());
+    }
+    let operation = first.endpoint.operation;
+    let supported = &first.service.provider.descriptor().operations;
+    if !matches!(operation, Operation::Vendor(_) | Operation::Local(_)) && !supported.contains(&operation) {
+        let method = request.path().rsplit(['/', ':']).next().unwrap_or_default();
+        return refuse(story, "unsupported", &Fault::unsupported(method));
+    }
+    if first.endpoint.shape == Some(Shape::Socket) {
+        return refuse(story, "no_socket", &Fault::upgrade_required());
+    }
+    let body = match body::read(&request, payload, context.settings.basic.body_limit).await {
+        Ok(body) => Payload::new(body),
+        Err(refusal) => return refuse(story, "bad_body", &refusal),
+    };
+    if first.endpoint.method == pollux_sdk::Method::POST && !body.is_object() {
+        return refuse(story, "bad_body", &Fault::bad_request(None, "the body is no JSON object"));
+    }
+    let (facts, call) = ask(first, &request, body);
+    story.model.clone_from(&call.model);
+    if matches!(operation, Operation::Models | Operation::Local(_)) {
+        let answer = lists::answer(&owners, &request, &call);
+        (story.status, story.verdict) = (answer.status.as_u16(), "local");
+        return respond(answer, call.shape, &id);
+    }
+    let models = &first.service.provider.descriptor().models;
+    if call.model.is_empty() {
+        return refuse(story, "bad_body", &Fault::bad_request(Some("model"), "`model` is required"));
+    }
+    if !models.iter().any(|model| model.id == call.model) {
+        let known: Vec<&str> = models.iter().map(|model| model.id.as_str()).collect();
+        return refuse(story, "unknown_model", &Fault::unknown_model(dialect, &call.model, &known));
+    }
+    let wish = Wish { model: call.model.clone(), session: facts.session, follows: facts.follows };
+    let call = Arc::new(call);
+    let relay = Relay::new(Arc::clone(&first.service), Arc::clone(&call), wish);
+    let (answer, _story) = relay.run(story).await;
+    respond(answer, call.shape, &id)
+}
+
+/// Makes a call of what came in.
+fn ask(owner: &Owner, request: &HttpRequest, body: Payload) -> (Facts, Call) {
+    let provider = &owner.service.provider;
+    let query = auth::without_key(request.query_string());
+    let headers = bridge::headers(request.headers());
+    let facts = provider.probe(&Inbound {
+        endpoint: &owner.endpoint,
+        model: request.match_info().get("model"),
+        query: &query,
+        headers: &headers,
+        body: &body,
+    });
+    let call = Call {
+        endpoint: owner.endpoint.clone(),
+        dialect: owner.endpoint.dialect,
+        model: facts.model.clone().unwrap_or_default(),
+        shape: facts.shape.unwrap_or(Shape::Whole),
+        query,
+        headers: bridge::allowed(&headers, provider.descriptor().request_headers),
+        body,
+    };
+    (facts, call)
+}
+
+/// A path that nobody has, told in the dialect of its prefix.
+pub async fn not_found(context: Arc<Context>, request: HttpRequest) -> HttpResponse {
+    let id = context::request_id(&request);
+    let path = request.path();
+    let what = path.rsplit_once(':').map_or(path, |(_, method)| method);
+    fault(context.dialect_of(path), &Fault::not_found(what), &id)
+}
+
+/// A path that has other methods.
+pub async fn wrong_method(context: Arc<Context>, request: HttpRequest) -> HttpResponse {
+    let id = context::request_id(&request);
+    let refusal = Fault::method_not_allowed(request.method().as_str(), request.path());
+    fault(context.dialect_of(request.path()), &refusal, &id)
+}

@@ -1,0 +1,72 @@
+use crate::{
+    auth::Key,
+    login::Logins,
+    relay::Service,
+    settings::Settings,
+    store::Store,
+};
+use actix_web::HttpRequest;
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use pollux_sdk::Dialect;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicUsize, Ordering},
+};
+
+/// What every handler shares; built once, before the workers start.
+#[derive(Debug)]
+pub struct Context {
+    /// As set.
+    pub settings: Arc<Settings>,
+    /// What clients must know.
+    pub key: Key,
+    /// What the owner must know; without it there is no admin API.
+    pub admin_key: Option<Key>,
+    /// Providers at work, by id.
+    pub services: Vec<Arc<Service>>,
+    /// Logins.
+    pub logins: Arc<Logins>,
+    /// Store.
+    pub store: Store,
+    /// Set at shutdown: what runs may end, nothing new begins.
+    pub draining: AtomicBool,
+    /// Requests whose last byte has not left.
+    pub running: Arc<AtomicUsize>,
+}
+
+/// Counts one request until it is dropped.
+#[derive(Debug)]
+pub struct Busy(Arc<AtomicUsize>);
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+impl Context {
+    /// Counts a request.
+    pub fn busy(&self) -> Busy {
+        self.running.fetch_add(1, Ordering::AcqRel);
+        Busy(Arc::clone(&self.running))
+    }
+
+    /// Whether the server is going down.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
+    /// The language in which a path's errors are told.
+    pub fn dialect_of(&self, path: &str) -> Dialect {
+        let prefix = path.trim_start_matches('/').split('/').next().unwrap_or_default();
+        let owner = self.services.iter().find(|service| service.id() == prefix);
+        owner.and_then(|service| service.provider.descriptor().dialects.first().copied()).unwrap_or(Dialect::Responses)
+    }
+}
+
+/// The client's `x-request-id` if it is a plain short word, else a new one.
+pub fn request_id(request: &HttpRequest) -> String {
+    let theirs = request.headers().get("x-request-id").and_then(|value| value.to_str().ok());
+    let plain = |id: &&str| (1..=128).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic());
+    theirs.filter(plain).map_or_else(|| URL_SAFE_NO_PAD.encode(rand::random::<[u8; 12]>()), ToOwned::to_owned)
+}

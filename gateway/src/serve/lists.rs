@@ -1,0 +1,49 @@
+//! Answers from the pool's state: lists of models, and what providers answer themselves.
+
+use super::Owner;
+use crate::relay::{Answer, Body, fault_answer};
+use actix_web::HttpRequest;
+use pollux_dialect::{Fault, Listed, model_object, models_list};
+use pollux_sdk::{Account, Call, HeaderMap, Operation, PoolView, Quota, StatusCode};
+use std::time::SystemTime;
+
+/// The first provider that claims the request answers it; otherwise the dialect does.
+pub(super) fn answer(owners: &[Owner], request: &HttpRequest, call: &Call) -> Answer {
+    for owner in owners {
+        if let Some(answer) = claimed(owner, call) {
+            return answer;
+        }
+    }
+    match (owners.first(), call.endpoint.operation) {
+        (Some(owner), Operation::Models) => list(owner, request.match_info().get("model"), call),
+        _ => fault_answer(call, &Fault::not_found(request.path())),
+    }
+}
+
+fn claimed(owner: &Owner, call: &Call) -> Option<Answer> {
+    let accounts = owner.service.pool.accounts(SystemTime::now());
+    let unknown = Quota::default();
+    let accounts: Vec<Account<'_>> = accounts
+        .iter()
+        .map(|(held, usable)| Account { credential: &held.credential, usable: *usable, quota: &unknown })
+        .collect();
+    let descriptor = owner.service.provider.descriptor();
+    let view = PoolView { accounts: &accounts, models: &descriptor.models, now: SystemTime::now() };
+    let reply = owner.service.provider.answer(call, &view)?;
+    Some(Answer { status: reply.status, headers: reply.headers, body: Body::Whole(reply.body) })
+}
+
+fn list(owner: &Owner, wanted: Option<&str>, call: &Call) -> Answer {
+    let about = owner.service.provider.descriptor();
+    let dialect = call.endpoint.dialect;
+    let listed = |id| Listed { id, operations: about.operations, owned_by: about.id, ..Listed::default() };
+    let ids = about.models.iter().map(|model| model.id.as_str());
+    let body = match wanted {
+        None => models_list(dialect, &ids.map(listed).collect::<Vec<_>>()),
+        Some(wanted) => match ids.clone().find(|id| *id == wanted) {
+            Some(id) => model_object(dialect, &listed(id)),
+            None => return fault_answer(call, &Fault::unknown_model(dialect, wanted, &ids.collect::<Vec<_>>())),
+        },
+    };
+    Answer { status: StatusCode::OK, headers: HeaderMap::new(), body: Body::Whole(body) }
+}

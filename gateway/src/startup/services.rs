@@ -1,0 +1,82 @@
+use super::StartError;
+use crate::{
+    accounts::Keeper,
+    pool::Pool,
+    relay::{Limits, Service},
+    settings::{ProviderSettings, Settings},
+    store::{Row, Store},
+    upstream::{AccountIo, Profile, Upstream},
+};
+use pollux_sdk::Provider;
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+/// One service per enabled provider.
+pub(super) fn build(
+    settings: &Settings,
+    providers: BTreeMap<&'static str, Arc<dyn Provider>>,
+    store: &Store,
+) -> Result<Vec<Arc<Service>>, StartError> {
+    let one = |(id, provider): (&'static str, Arc<dyn Provider>)| {
+        let Some(own) = settings.providers.get(id) else { return Ok(None) };
+        service(settings, own, provider, store)
+            .map(|service| Some(Arc::new(service)))
+            .map_err(|source| StartError::Proxy { provider: id, source })
+    };
+    providers.into_iter().filter_map(|entry| one(entry).transpose()).collect()
+}
+
+fn service(
+    settings: &Settings,
+    own: &ProviderSettings,
+    provider: Arc<dyn Provider>,
+    store: &Store,
+) -> Result<Service, reqwest::Error> {
+    let profile = Profile {
+        proxy: own.proxy.clone(),
+        multiplexing: own.enable_multiplexing,
+        connect_timeout: settings.upstream.connect_timeout,
+    };
+    tracing::info!(provider = provider.descriptor().id, proxy = ?own.proxy_shown(), http2 = own.enable_multiplexing, "provider is at work");
+    let pool = Arc::new(Pool::new(settings.pool.acquire_timeout, settings.pool.session_ttl));
+    let io = Arc::new(AccountIo::new(&profile, own.oauth_tps)?);
+    let keeper = Arc::new(Keeper::new(Arc::clone(&provider), Arc::clone(&pool), store.clone(), io));
+    let limits = Limits {
+        retries: own.retry_max_times,
+        response: settings.upstream.response_timeout,
+        idle: settings.upstream.stream_idle_timeout,
+        error_body_bytes: 256 << 10,
+        answer_bytes: 64 << 20,
+        event_bytes: 32 << 20,
+        prelude: Duration::from_secs(2),
+        prelude_bytes: 64 << 10,
+    };
+    Ok(Service { provider, pool, keeper, upstream: Upstream::new(&profile)?, limits })
+}
+
+/// Gives every service what is stored of it.
+pub(super) async fn resume(
+    services: &[Arc<Service>],
+    store: &Store,
+    rows: Vec<Row>,
+) -> Result<(), StartError> {
+    let mut by_provider: BTreeMap<String, Vec<Row>> = BTreeMap::new();
+    for row in rows {
+        by_provider.entry(row.provider.clone()).or_default().push(row);
+    }
+    let cooldowns = store.cooldowns(SystemTime::now()).await?;
+    for service in services {
+        let rows = by_provider.remove(service.id()).unwrap_or_default();
+        service.keeper.resume(rows).await?;
+        for cooldown in &cooldowns {
+            service.pool.restore_cooldown(cooldown.credential_id, cooldown.model.as_deref(), cooldown.until);
+        }
+    }
+    for (provider, rows) in by_provider {
+        tracing::warn!(provider, accounts = rows.len(), "stored accounts of a provider that is not at work");
+    }
+    Ok(())
+}
