@@ -182,6 +182,7 @@ fn an_event_carries_the_code_that_decides_what_codex_does() {
     let late = code(&cooling(7500));
     assert_eq!((&late["code"], &late["type"]), (&json!("insufficient_quota"), &json!("usage_limit_reached")));
     assert_eq!(late["resets_at"], 1_795_007_500);
+    assert_eq!(code(&Fault::bad_request(None, "no list"))["code"], "invalid_prompt");
     for fault in [Fault::internal(), Fault::timeout("vendor"), Fault::shutting_down(), Fault::no_credential()]
     {
         assert_eq!(code(&fault)["code"], "server_error", "{fault:?}");
@@ -205,5 +206,27 @@ fn a_vendors_error_event_becomes_the_end_that_codex_understands() {
     assert_eq!(
         ending(Dialect::Responses, &failed, &Broken::default()),
         "event: response.failed\ndata: {\"type\":\"response.failed\",\"response\":{\"id\":\"r\"}}\n\n"
+    );
+}
+
+#[test]
+fn whatever_a_vendor_said_ends_a_stream_on_one_line() {
+    let end = |dialect, body: &'static str| {
+        text(&ending(dialect, &Bytes::from(body), &Broken::default())).to_owned()
+    };
+    let printed = "[{\n  \"error\": {\r\n\"code\": 503, \"message\": \"m\"}\n}]";
+    assert_eq!(
+        end(Dialect::Gemini, printed),
+        "data: {   \"error\": {  \"code\": 503, \"message\": \"m\"} }\n\n"
+    );
+    for dialect in ALL {
+        let told = end(dialect, "<html>\n</html>");
+        assert!(told.contains("no readable error") && !told.contains("html"), "{told}");
+        assert_eq!(told.matches("data: ").count(), 1);
+    }
+    let detail = end(Dialect::Responses, r#"{"detail":"Unsupported parameter: x"}"#);
+    assert!(
+        detail.contains(r#""error":{"code":"unsupported_parameter","message":"Unsupported parameter: x""#),
+        "{detail}"
     );
 }
