@@ -1,6 +1,6 @@
 //! The last event of a stream that cannot go on.
 
-use super::{judge, words};
+use super::{judge, retell, words};
 use crate::{Dialect, Payload, encode};
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
@@ -30,14 +30,23 @@ pub fn ending(dialect: Dialect, failure: &Bytes, broken: &Broken<'_>) -> Bytes {
             }
             encode("response.failed", failed(failure, broken).to_string().as_bytes())
         }
-        Dialect::Messages => encode("error", failure),
-        Dialect::Chat | Dialect::Gemini => encode("", failure),
+        Dialect::Messages => encode("error", &told(dialect, failure)),
+        Dialect::Chat | Dialect::Gemini => encode("", &told(dialect, failure)),
     }
+}
+
+/// On one line: some SDKs read no more of an event than its first `data:`, and vendors print errors over many.
+fn told(dialect: Dialect, failure: &Bytes) -> Vec<u8> {
+    let body = retell(dialect, judge::status_of(dialect, failure), failure);
+    // No JSON string holds a bare line end, so these are spaces.
+    body.iter().map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { *byte }).collect()
 }
 
 /// A whole response object: SDKs with strict types want every member of it.
 fn failed(failure: &Bytes, broken: &Broken<'_>) -> Value {
-    let error = judge::error(failure).unwrap_or_default();
+    let error = judge::error(failure)
+        .or_else(|| judge::error(&told(Dialect::Responses, failure).into()))
+        .unwrap_or_default();
     json!({
         "type": "response.failed",
         "sequence_number": broken.sequence,
@@ -71,6 +80,8 @@ fn in_band(error: &Map<String, Value>) -> Value {
         ("", "usage_not_included") => "usage_not_included",
         // Its own name for what is worth a repetition: any other code is closed in the SDKs' types.
         ("", "rate_limit_error") => "rate_limit_exceeded",
+        // The only code of a client's own mistake that ends its turn at once.
+        ("invalid_request", _) => "invalid_prompt",
         ("", kind) if kind == words::openai(400) => "invalid_prompt",
         (
             ""

@@ -57,6 +57,10 @@ pub fn failure(dialect: Dialect, event: &Bytes) -> (u16, Bytes) {
     }
     let Some(error) = judge::error(event) else { return (status, retell(dialect, status, &Bytes::new())) };
     let mut all = shaped(dialect, status, error.get("detail"));
+    if error.contains_key("type") {
+        // A vendor that names the type alone means no code.
+        all.insert("code".into(), Value::Null);
+    }
     all.extend(error);
     // Codex CLI reads the type, which in-band errors lack.
     let limit = all.get("code").and_then(Value::as_str);

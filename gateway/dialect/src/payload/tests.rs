@@ -88,8 +88,8 @@ fn written(key: &str, escaped: bool) -> String {
     if !escaped {
         return Value::from(key).to_string();
     }
-    let units: String = key.encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect();
-    format!("\"{units}\"")
+    let units: Vec<String> = key.encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect();
+    format!("\"{}\"", units.concat())
 }
 
 /// An object with duplicate keys, escaped keys and odd spaces; and the same in the eyes of a real parser.
