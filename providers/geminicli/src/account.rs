@@ -10,13 +10,18 @@ use pollux_sdk::{
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use std::time::{Duration, SystemTime};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use url::form_urlencoded;
 
 // Files.
 
 const REFRESH: &[&str] = &["refresh_token", "refreshToken"];
-const ACCESS: &[&str] = &["access_token", "token", "accessToken"];
-const PROJECT: &[&str] = &["project_id", "projectId"];
+const ACCESS: &[&str] = &["access_token", "token"];
+const EXTRA: [(&str, &[&str]); 3] = [
+    ("project", &["project_id", "projectId"]),
+    ("client_id", &["client_id"]),
+    ("client_secret", &["client_secret"]),
+];
 
 /// Gemini CLI's `oauth_creds.json`, an application default credential, or an entry of `resource:add`.
 pub(crate) fn import(file: &Value) -> Option<Credential> {
@@ -26,19 +31,14 @@ pub(crate) fn import(file: &Value) -> Option<Credential> {
     }
     let mut credential = Credential::from_refresh(text(REFRESH)?);
     credential.access = text(ACCESS).map(Secret::new);
-    credential.expires_at =
-        credential.access.as_ref().map(|_| expiry(file).unwrap_or(SystemTime::UNIX_EPOCH));
-    for (key, names) in
-        [("project", PROJECT), ("client_id", &["client_id"]), ("client_secret", &["client_secret"])]
-    {
-        if let Some(value) = text(names) {
-            credential.extra.insert(key.into(), value.into());
-        }
-    }
+    // An untold end counts as past: one refresh too many is better than an hour of 401s.
+    let end = || expiry(file).unwrap_or(SystemTime::UNIX_EPOCH);
+    credential.expires_at = credential.access.as_ref().map(|_| end());
+    let extra = EXTRA.iter().filter_map(|(key, names)| Some((key.to_string(), text(names)?.into())));
+    credential.extra.extend(extra);
     Some(credential)
 }
 
-/// `None` counts as expired: one refresh too many is better than an hour of 401s.
 fn expiry(file: &Value) -> Option<SystemTime> {
     let Some(millis) = file["expiry_date"].as_u64() else { return instant(file["expiry"].as_str()?) };
     Some(SystemTime::UNIX_EPOCH + Duration::from_millis(millis.min(4_102_444_800_000))) // the end of the century
@@ -50,26 +50,26 @@ pub(crate) fn export(credential: &Credential, file: &mut Value) {
         *file = json!({"token_type": "Bearer", "scope": crate::descriptor::SCOPES});
     }
     let Some(file) = file.as_object_mut() else { return };
-    let since =
-        |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis();
-    let millis = credential.expires_at.and_then(|time| u64::try_from(since(time)).ok());
     let secret = |secret: &Option<Secret>| secret.as_ref().map(|secret| secret.expose().into());
     set(file, REFRESH, secret(&credential.refresh));
     set(file, ACCESS, secret(&credential.access));
-    set(file, &["expiry_date"], millis.map(Into::into));
-    set(file, &["expiry"], None); // the same time in another spelling, now wrong
-    for (key, names) in
-        [("project", PROJECT), ("client_id", &["client_id"]), ("client_secret", &["client_secret"])]
-    {
+    let end = credential.expires_at.map(OffsetDateTime::from);
+    if file.contains_key("expiry") {
+        set(file, &["expiry"], end.and_then(|end| end.format(&Rfc3339).ok()).map(Into::into));
+    } else {
+        let millis = end.and_then(|end| u64::try_from(end.unix_timestamp_nanos() / 1_000_000).ok());
+        set(file, &["expiry_date"], millis.map(Into::into));
+    }
+    for (key, names) in EXTRA {
         set(file, names, credential.extra(key).map(Into::into));
     }
 }
 
 fn set(file: &mut Map<String, Value>, names: &[&str], value: Option<Value>) {
-    let name = names.iter().find(|name| file.contains_key(**name)).unwrap_or(&names[0]).to_string();
+    let name = names.iter().find(|name| file.contains_key(**name)).unwrap_or(&names[0]);
     match value {
-        Some(value) => file.insert(name, value),
-        None => file.shift_remove(&name),
+        Some(value) => file.insert((*name).to_owned(), value),
+        None => file.shift_remove(*name),
     };
 }
 
