@@ -1,7 +1,7 @@
 use crate::{
     config::{Config, OAuth},
     reply::quota,
-    verdict::{GoogleError, instant, sentence},
+    verdict::{GoogleError, sentence},
 };
 use jsonwebtoken::dangerous::insecure_decode_claims;
 use pollux_sdk::{
@@ -10,13 +10,13 @@ use pollux_sdk::{
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use std::time::{Duration, SystemTime};
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use url::form_urlencoded;
 
 // Files.
 
 const REFRESH: &[&str] = &["refresh_token", "refreshToken"];
 const ACCESS: &[&str] = &["access_token", "token"];
+const END_OF_CENTURY: u64 = 4_102_444_800_000;
 const EXTRA: [(&str, &[&str]); 3] = [
     ("project", &["project_id", "projectId"]),
     ("client_id", &["client_id"]),
@@ -32,16 +32,12 @@ pub(crate) fn import(file: &Value) -> Option<Credential> {
     let mut credential = Credential::from_refresh(text(REFRESH)?);
     credential.access = text(ACCESS).map(Secret::new);
     // An untold end counts as past: one refresh too many is better than an hour of 401s.
-    let end = || expiry(file).unwrap_or(SystemTime::UNIX_EPOCH);
-    credential.expires_at = credential.access.as_ref().map(|_| end());
+    let millis = file["expiry_date"].as_u64().unwrap_or(0).min(END_OF_CENTURY);
+    let end = SystemTime::UNIX_EPOCH + Duration::from_millis(millis);
+    credential.expires_at = credential.access.is_some().then_some(end);
     let extra = EXTRA.iter().filter_map(|(key, names)| Some((key.to_string(), text(names)?.into())));
     credential.extra.extend(extra);
     Some(credential)
-}
-
-fn expiry(file: &Value) -> Option<SystemTime> {
-    let Some(millis) = file["expiry_date"].as_u64() else { return instant(file["expiry"].as_str()?) };
-    Some(SystemTime::UNIX_EPOCH + Duration::from_millis(millis.min(4_102_444_800_000))) // the end of the century
 }
 
 /// Writes the credential's own fields, under the names that the file uses already.
@@ -53,13 +49,8 @@ pub(crate) fn export(credential: &Credential, file: &mut Value) {
     let secret = |secret: &Option<Secret>| secret.as_ref().map(|secret| secret.expose().into());
     set(file, REFRESH, secret(&credential.refresh));
     set(file, ACCESS, secret(&credential.access));
-    let end = credential.expires_at.map(OffsetDateTime::from);
-    if file.contains_key("expiry") {
-        set(file, &["expiry"], end.and_then(|end| end.format(&Rfc3339).ok()).map(Into::into));
-    } else {
-        let millis = end.and_then(|end| u64::try_from(end.unix_timestamp_nanos() / 1_000_000).ok());
-        set(file, &["expiry_date"], millis.map(Into::into));
-    }
+    let end = credential.expires_at.and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok());
+    set(file, &["expiry_date"], end.and_then(|end| u64::try_from(end.as_millis()).ok()).map(Into::into));
     for (key, names) in EXTRA {
         set(file, names, credential.extra(key).map(Into::into));
     }
@@ -127,13 +118,14 @@ fn tokens(reply: &Reply, now: SystemTime) -> Result<Credential, AccountError> {
         let word = sentence(text("error").unwrap_or("no reason given"));
         return Err(match word.as_str() {
             "invalid_grant" if reply.status.is_client_error() => {
-                let code = if text("error_subtype") == Some("invalid_rapt") {
-                    "invalid_rapt"
-                } else {
-                    "invalid_grant"
-                };
+                let code =
+                    text("error_subtype").filter(|word| *word == "invalid_rapt").and(Some("invalid_rapt"));
                 let story = sentence(text("error_description").unwrap_or_default());
-                Reason::new(code, format!("Google refuses the login, log in again: {story}")).into()
+                Reason::new(
+                    code.unwrap_or("invalid_grant"),
+                    format!("Google refuses the login, log in again: {story}"),
+                )
+                .into()
             }
             "invalid_client" | "unauthorized_client" => AccountError::Transient(format!(
                 "Google refuses the OAuth client ({word}): check providers.geminicli.oauth, or the file's client_id"
@@ -179,13 +171,15 @@ pub(crate) async fn enroll(
     let known = credential.extra("sub").map(|sub| Person { sub: sub.into(), email: None });
     let person = if let Some(person) = known { person } else { caller.userinfo().await? };
     let about = caller.load(given.as_deref()).await?;
-    let (project, tier) = match standing(&about, given)? {
-        Standing::Ready { project, tier } => (project, tier),
-        Standing::Onboard { project, tier } => {
-            let found = caller.onboard(&tier, project.as_deref()).await?.or(project);
-            (found.ok_or_else(|| refusal(&about))?, tier)
-        }
+    let text = |value: &Value| value.as_str().and_then(filled).map(str::to_owned);
+    let (tier, project) = if let Some(current) = text(&about["currentTier"]["id"]) {
+        (text(&about["paidTier"]["id"]).unwrap_or(current), text(&about["cloudaicompanionProject"]).or(given))
+    } else {
+        let (tier, project) = tier_to_join(&about, given)?;
+        let found = caller.onboard(&tier, project.as_deref()).await?;
+        (tier, found.or(project))
     };
+    let project = project.ok_or_else(|| refusal(&about))?;
     credential.subject = Some(format!("{}/{project}", person.sub));
     credential.label = person.email.or(credential.label);
     for (key, value) in [("sub", person.sub), ("project", project), ("tier", tier)] {
@@ -194,21 +188,11 @@ pub(crate) async fn enroll(
     Ok(vec![credential])
 }
 
-/// What `loadCodeAssist` means for an account.
-enum Standing {
-    Ready { project: String, tier: String },
-    Onboard { project: Option<String>, tier: String },
-}
-
-fn standing(about: &Value, given: Option<String>) -> Result<Standing, Reason> {
-    let text = |value: &Value| value.as_str().and_then(filled).map(str::to_owned);
-    if let Some(current) = text(&about["currentTier"]["id"]) {
-        let project = text(&about["cloudaicompanionProject"]).or(given).ok_or_else(|| refusal(about))?;
-        return Ok(Standing::Ready { project, tier: text(&about["paidTier"]["id"]).unwrap_or(current) });
-    }
+/// The tier to onboard to, and the project to do it with.
+fn tier_to_join(about: &Value, given: Option<String>) -> Result<(String, Option<String>), Reason> {
     let tiers = about["allowedTiers"].as_array();
     let default = tiers.into_iter().flatten().find(|tier| tier["isDefault"] == true).unwrap_or(&Value::Null);
-    let tier = text(&default["id"]).unwrap_or_else(|| "legacy-tier".into());
+    let tier = default["id"].as_str().and_then(filled).unwrap_or("legacy-tier").to_owned();
     let free = tier == "free-tier"; // with a project it answers "Precondition check failed"
     let project = given.filter(|_| !free);
     let homeless = project.is_none() && !free && default["userDefinedCloudaicompanionProject"] != false;
@@ -216,7 +200,7 @@ fn standing(about: &Value, given: Option<String>) -> Result<Standing, Reason> {
     if homeless || (refused.code == "validation_required" && refused.link.is_some()) {
         return Err(refused);
     }
-    Ok(Standing::Onboard { project, tier })
+    Ok((tier, project))
 }
 
 /// Why there is no project, in the vendor's words where it has any.
@@ -227,13 +211,9 @@ fn refusal(about: &Value) -> Reason {
         let how = "the account needs a Google Cloud project of its owner's: add it again with \"project_id\"";
         return Reason::new("project_required", how);
     };
-    let mut code = tier["reasonCode"].as_str().unwrap_or_default().to_ascii_lowercase();
-    if code.is_empty()
-        || code.len() > 64
-        || !code.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
-    {
-        code = "ineligible".into(); // the vendor's list is open
-    }
+    let word = tier["reasonCode"].as_str().unwrap_or_default().to_ascii_lowercase(); // the vendor's list is open
+    let plain = !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+    let code = if plain { word } else { "ineligible".to_owned() };
     let mut text = sentence(tier["reasonMessage"].as_str().unwrap_or("the account is not eligible"));
     if code == "unsupported_client" {
         text += " A licensed project still works: add the account again with its \"project_id\".";
@@ -251,13 +231,12 @@ struct Caller<'a> {
 
 impl Caller<'_> {
     async fn userinfo(&self) -> Result<Person, AccountError> {
-        let request = Request::new(Method::GET, &self.config.oauth.userinfo_url);
-        let answer = self.send(self.config.signed(request, self.access)?).await?;
+        let answer = self.call(Method::GET, self.config.oauth.userinfo_url.clone(), &Value::Null).await?;
         serde_json::from_value(answer).map_err(|error| AccountError::Transient(format!("user info: {error}")))
     }
 
     async fn load(&self, project: Option<&str>) -> Result<Value, AccountError> {
-        match self.post(":loadCodeAssist", introduced(json!({}), project)).await {
+        match self.post("loadCodeAssist", &introduced(json!({}), project)).await {
             // A perimeter hides the answer; only accounts of the standard tier have one.
             Err(AccountError::Suspend(reason)) if reason.code == "security_policy_violated" => {
                 Ok(json!({"currentTier": {"id": "standard-tier"}}))
@@ -268,15 +247,15 @@ impl Caller<'_> {
 
     /// Onboards and waits for the end of it, a minute at most.
     async fn onboard(&self, tier: &str, project: Option<&str>) -> Result<Option<String>, AccountError> {
-        let mut operation = self.post(":onboardUser", introduced(json!({"tierId": tier}), project)).await?;
+        let mut operation = self.post("onboardUser", &introduced(json!({"tierId": tier}), project)).await?;
         for _ in 0..12 {
             let Some(name) = operation["name"].as_str().filter(|_| operation["done"] != true) else { break };
             if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/_-".contains(&byte)) {
                 return Err(AccountError::Transient("the operation has an odd name".into()));
             }
-            let request = self.config.code_assist(Method::GET, &format!("/{name}"), self.access)?;
+            let url = format!("{}/v1internal/{name}", self.config.api_url);
             self.io.pause(Duration::from_secs(5)).await;
-            operation = self.send(request).await?;
+            operation = self.call(Method::GET, url, &Value::Null).await?;
         }
         if operation["error"].is_object() {
             return Err(judged(400, &GoogleError::read(operation.to_string().as_bytes())));
@@ -288,13 +267,15 @@ impl Caller<'_> {
         Ok(project.and_then(filled).map(Into::into))
     }
 
-    async fn post(&self, tail: &str, body: Value) -> Result<Value, AccountError> {
-        let mut request = self.config.code_assist(Method::POST, tail, self.access)?;
-        request.body = body.to_string().into();
-        self.send(request).await
+    async fn post(&self, name: &str, body: &Value) -> Result<Value, AccountError> {
+        self.call(Method::POST, format!("{}/v1internal:{name}", self.config.api_url), body).await
     }
 
-    async fn send(&self, request: Request) -> Result<Value, AccountError> {
+    async fn call(&self, method: Method, url: String, body: &Value) -> Result<Value, AccountError> {
+        let mut request = self.config.signed(method, url, self.access)?;
+        if !body.is_null() {
+            request.body = body.to_string().into();
+        }
         let reply =
             self.io.send(request).await.map_err(|error| AccountError::Transient(error.to_string()))?;
         if !reply.status.is_success() {
@@ -330,7 +311,7 @@ pub(crate) async fn survey(
     credential: &Credential,
 ) -> Result<Survey, AccountError> {
     let caller = Caller { config, io, access: credential.access()? };
-    let answer = caller.post(":retrieveUserQuota", json!({"project": credential.extra("project")})).await;
+    let answer = caller.post("retrieveUserQuota", &json!({"project": credential.extra("project")})).await;
     // Quota is refused to accounts that may still generate: never a reason to take one out.
     let answer = answer.map_err(|error| AccountError::Transient(error.to_string()))?;
     Ok(Survey { quota: Some(quota(&answer)), ..Survey::default() })

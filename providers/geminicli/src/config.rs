@@ -5,7 +5,7 @@ use url::Url;
 /// Gemini CLI's own installed-app client: `OAUTH_CLIENT_ID` and `OAUTH_CLIENT_SECRET` of google-gemini/gemini-cli,
 /// `packages/core/src/code_assist/oauth2.ts` (read 2026-11-21). The comment there says, after Google's guide to
 /// installed applications, that this secret is not treated as one.
-const CLIENT_ID: &str = "681255809395-oo8ft2oprdrnp9e3aqf6av3hmdib135j.apps.googleusercontent.com";
+pub(crate) const CLIENT_ID: &str = "681255809395-oo8ft2oprdrnp9e3aqf6av3hmdib135j.apps.googleusercontent.com";
 const CLIENT_SECRET: &str = "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";
 
 /// The provider's section. A blank text means the default.
@@ -15,7 +15,7 @@ pub(crate) struct Config {
     #[serde(default = "model_list")]
     pub(crate) model_list: Vec<String>,
     #[serde(alias = "custom_api_url")]
-    api_url: String,
+    pub(crate) api_url: String,
     user_agent: String,
     pub(crate) oauth: OAuth,
 }
@@ -32,13 +32,6 @@ pub(crate) struct OAuth {
 
 fn model_list() -> Vec<String> {
     vec!["gemini-2.5-pro".into()]
-}
-
-impl OAuth {
-    /// Whether the owner registered a client; Google then allows that client's own redirect addresses.
-    pub(crate) fn is_own_client(&self) -> bool {
-        self.client_id != CLIENT_ID
-    }
 }
 
 impl Config {
@@ -73,14 +66,10 @@ impl Config {
         Ok(config)
     }
 
-    /// A JSON request to one of Code Assist's methods (`:loadCodeAssist`) or operations (`/operations/x`).
-    pub(crate) fn code_assist(&self, method: Method, tail: &str, access: &Secret) -> Result<Request, Reason> {
-        let request = Request::new(method, format!("{}/v1internal{tail}", self.api_url));
-        self.signed(request.header(HeaderName::from_static("content-type"), "application/json"), access)
-    }
-
-    /// Adds the login.
-    pub(crate) fn signed(&self, request: Request, access: &Secret) -> Result<Request, Reason> {
+    /// A JSON request of one login.
+    pub(crate) fn signed(&self, method: Method, url: String, access: &Secret) -> Result<Request, Reason> {
+        let request =
+            Request::new(method, url).header(HeaderName::from_static("content-type"), "application/json");
         self.named(request).secret(HeaderName::from_static("authorization"), "Bearer ", access)
     }
 

@@ -1,4 +1,4 @@
-use crate::config::Config;
+use crate::config::{CLIENT_ID, Config};
 use pollux_sdk::{Descriptor, Dialect, Login, Model, Operation, Redirect};
 use url::Url;
 
@@ -32,7 +32,7 @@ fn login(config: &Config) -> Login {
     ];
     let authorize = Url::parse_with_params(&config.oauth.authorize_url, fixed)
         .map_or_else(|_| config.oauth.authorize_url.clone(), Into::into);
-    // Google allows an installed app's client loopback addresses only.
-    let redirect = Redirect::Here { path: "/oauth2callback", anywhere: config.oauth.is_own_client() };
+    // Google allows Gemini CLI's client, an installed app's, loopback addresses only.
+    let redirect = Redirect::Here { path: "/oauth2callback", anywhere: config.oauth.client_id != CLIENT_ID };
     Login { authorize, redirect }
 }

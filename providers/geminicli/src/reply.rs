@@ -2,22 +2,48 @@ use crate::{
     signatures::{Conversation, Signatures},
     verdict::instant,
 };
-use pollux_sdk::{At, Bytes, Emit, Event, Payload, Quota, Reader, Step, Summary, Usage, Window, mentions};
-use serde::Deserialize;
+use pollux_sdk::{
+    At, Bytes, Emit, Event, Payload, Quota, Reader, Shape, Step, Summary, Usage, Window, mentions,
+};
 use serde_json::{Value, value::RawValue};
 use std::{sync::Arc, time::Duration};
 
 /// Takes the envelope off, remembers signatures, counts tokens and sees the end.
 pub(crate) struct Unwrap {
-    whole: bool,
+    answers: Shape,
     memory: Option<(Arc<Signatures>, Conversation)>,
     summary: Summary,
     ended: bool,
 }
 
 impl Unwrap {
-    pub(crate) fn new(whole: bool, memory: Option<(Arc<Signatures>, Conversation)>) -> Self {
-        Self { whole, memory, summary: Summary::default(), ended: false }
+    /// `memory` is where signatures go; `None` where no function can be called.
+    pub(crate) fn new(answers: Shape, memory: Option<(Arc<Signatures>, Conversation)>) -> Self {
+        Self { answers, memory, summary: Summary::default(), ended: false }
+    }
+
+    /// Chunks after the end carry usage only; they neither end it again nor take it back.
+    fn at(&self) -> At {
+        if self.ended { At::End } else { At::Body }
+    }
+
+    /// Most chunks are text and are not parsed.
+    fn look_into(&mut self, inner: &Payload) {
+        let has = |word| mentions(inner.bytes(), word);
+        let feedback = inner.raw("promptFeedback").map(Payload::new);
+        let blocked = feedback.is_some_and(|feedback| feedback.text("blockReason").is_some());
+        self.ended |= self.answers == Shape::Whole || blocked;
+        let memory = self.memory.as_ref().filter(|_| has("\"thoughtSignature\""));
+        if memory.is_none() && (self.ended || !has("\"finishReason\"")) {
+            return;
+        }
+        let raw = inner.raw("candidates").unwrap_or_default();
+        let candidates: Value = serde_json::from_slice(&raw).unwrap_or_default();
+        let mut each = candidates.as_array().into_iter().flatten();
+        self.ended |= each.any(|candidate| candidate["finishReason"].is_string());
+        if let Some((signatures, conversation)) = memory {
+            signatures.learn(*conversation, &candidates);
+        }
     }
 }
 
@@ -46,48 +72,6 @@ impl Reader for Unwrap {
         self.ended = false;
         std::mem::take(&mut self.summary)
     }
-}
-
-impl Unwrap {
-    /// Chunks after the end carry usage only; they neither end it again nor take it back.
-    fn at(&self) -> At {
-        if self.ended { At::End } else { At::Body }
-    }
-
-    /// Most chunks are text and are not parsed.
-    fn look_into(&mut self, inner: &Payload) {
-        let has = |word| mentions(inner.bytes(), word);
-        let feedback = inner.raw("promptFeedback").map(Payload::new);
-        let blocked = feedback.is_some_and(|feedback| feedback.text("blockReason").is_some());
-        self.ended |= self.whole || blocked;
-        let memory = self.memory.as_ref().filter(|_| has("\"thoughtSignature\""));
-        if memory.is_none() && (self.ended || !has("\"finishReason\"")) {
-            return;
-        }
-        let raw = inner.raw("candidates").unwrap_or_default();
-        let candidates: Vec<Candidate<'_>> = serde_json::from_slice(&raw).unwrap_or_default();
-        self.ended |= candidates.iter().any(|candidate| candidate.finish_reason.is_some());
-        if let Some((signatures, conversation)) = memory {
-            let contents = candidates.iter().filter_map(|candidate| candidate.content.as_ref());
-            signatures
-                .learn(*conversation, contents.flat_map(|content| content.parts.iter().flatten().copied()));
-        }
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Candidate<'a> {
-    #[serde(borrow)]
-    finish_reason: Option<&'a RawValue>,
-    #[serde(borrow)]
-    content: Option<Content<'a>>,
-}
-
-#[derive(Deserialize)]
-struct Content<'a> {
-    #[serde(borrow)]
-    parts: Option<Vec<&'a RawValue>>,
 }
 
 /// An object, also where upstream sends it as a list of one, as it does with errors of streams (2026-08).

@@ -18,7 +18,6 @@ pub(crate) fn prepare(
     if !call.body.is_object() {
         return Err(Refusal::Request("the body must be a JSON object".into()));
     }
-    let whole = call.shape == Shape::Whole;
     let (tail, answers, body, reader): (_, _, _, Box<dyn Reader>) = match call.endpoint.operation {
         Operation::Generate => {
             let project = lease.credential.extra("project").filter(|project| !project.trim().is_empty());
@@ -26,18 +25,18 @@ pub(crate) fn prepare(
                 project.ok_or_else(|| Reason::new("project_required", "the account has no project"))?;
             let conversation = signatures.conversation(call);
             let body = envelope(call, project, &signatures.missing(conversation, &call.body));
-            let (tail, answers) = if whole {
-                (":generateContent", Shape::Whole)
-            } else {
-                (":streamGenerateContent?alt=sse", Shape::Events)
+            let (tail, answers) = match call.shape {
+                Shape::Whole => ("generateContent", Shape::Whole),
+                _ => ("streamGenerateContent?alt=sse", Shape::Events),
             };
             let memory = conversation.map(|conversation| (Arc::clone(signatures), conversation));
-            (tail, answers, body, Box::new(Unwrap::new(whole, memory)))
+            (tail, answers, body, Box::new(Unwrap::new(answers, memory)))
         }
-        Operation::CountTokens => (":countTokens", Shape::Whole, count(call), Box::new(Plain)),
+        Operation::CountTokens => ("countTokens", Shape::Whole, count(call), Box::new(Plain)),
         _ => return Err(Refusal::Request("Code Assist has no such operation".into())),
     };
-    let mut request = config.code_assist(Method::POST, tail, lease.credential.access()?)?;
+    let url = format!("{}/v1internal:{tail}", config.api_url);
+    let mut request = config.signed(Method::POST, url, lease.credential.access()?)?;
     request.body = body;
     for (name, value) in &call.headers {
         // Only the vendor's own tool names itself; any other client is us.

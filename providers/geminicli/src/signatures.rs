@@ -50,12 +50,13 @@ impl Signatures {
         Some(Conversation(self.hasher.hash_one((&call.model, first.get()))))
     }
 
-    /// Remembers the signed calls among the parts of an answer.
-    pub(crate) fn learn<'a>(&self, conversation: Conversation, parts: impl Iterator<Item = &'a RawValue>) {
-        for part in parts {
-            let part = Payload::new(Bytes::copy_from_slice(part.get().as_bytes()));
-            let key = part.raw("functionCall").and_then(|call| self.key(conversation, &call));
-            if let (Some(key), Some(signature)) = (key, part.text("thoughtSignature"))
+    /// Remembers the signed calls of an answer.
+    pub(crate) fn learn(&self, conversation: Conversation, candidates: &Value) {
+        let candidates = candidates.as_array().into_iter().flatten();
+        let parts = candidates.filter_map(|candidate| candidate["content"]["parts"].as_array());
+        for part in parts.flatten() {
+            if let Some(key) = self.key(conversation, &part["functionCall"])
+                && let Some(signature) = part["thoughtSignature"].as_str()
                 && (1..=LONGEST).contains(&signature.len())
             {
                 self.seen().put(key, signature.into());
@@ -81,6 +82,7 @@ impl Signatures {
             if signed("thoughtSignature") || signed("thought_signature") {
                 return None;
             }
+            let call: Value = serde_json::from_slice(&call).unwrap_or_default();
             let key = conversation.and_then(|conversation| self.key(conversation, &call));
             let known = key.and_then(|key| self.seen().get(&key).cloned());
             let signature = Value::from(known.as_deref().unwrap_or(PLACEHOLDER)).to_string();
@@ -91,8 +93,7 @@ impl Signatures {
     }
 
     /// Clients write a call anew, so spaces and the order of members do not count, nor does an id.
-    fn key(&self, conversation: Conversation, call: &[u8]) -> Option<(u64, u64)> {
-        let call: Value = serde_json::from_slice(call).ok()?;
+    fn key(&self, conversation: Conversation, call: &Value) -> Option<(u64, u64)> {
         Some((conversation.0, self.hasher.hash_one((call["name"].as_str()?, &call["args"]))))
     }
 

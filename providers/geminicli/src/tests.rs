@@ -102,6 +102,11 @@ fn the_default_section_is_the_vendors_and_the_owners_client_frees_the_redirect()
     assert_eq!(usual.descriptor().models, [pollux_sdk::Model::named("gemini-2.5-pro")]);
     let blank = json!({"api_url": "", "user_agent": " ", "oauth": {"client_id": "", "client_secret": ""}});
     assert_eq!(provider(blank).descriptor().login.clone().unwrap().authorize, login.authorize);
+    let model = provider(json!({"model_list": ["m-1", " "], "custom_api_url": "http://127.0.0.1:1"}))
+        .descriptor()
+        .models
+        .clone();
+    assert_eq!(model, [pollux_sdk::Model::named("m-1")]);
     let own = provider(json!({"oauth": {"client_id": "own", "authorize_url": "http://127.0.0.1:1/auth"}}));
     let login = own.descriptor().login.clone().unwrap();
     assert!(login.authorize.starts_with("http://127.0.0.1:1/auth?client_id=own&"), "{}", login.authorize);

@@ -5,10 +5,9 @@ use std::time::{Duration, SystemTime};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 /// A wait that upstream did not tell.
-const CAPACITY_WAIT: Duration = Duration::from_secs(5);
+const SHORT_WAIT: Duration = Duration::from_secs(5);
 const UNTOLD_WAIT: Duration = Duration::from_mins(1);
 const QUOTA_WAIT: Duration = Duration::from_mins(10);
-const DAILY_WAIT: Duration = Duration::from_hours(1);
 /// A longer wait is a mistake of upstream's, not a quota.
 const LONGEST: Duration = Duration::from_hours(400 * 24);
 /// Up to here a wait is a pace; beyond it is an allowance, which models may share.
@@ -35,12 +34,10 @@ pub(crate) fn classify(call: &Call, failure: &Failure<'_>) -> Verdict {
 }
 
 fn exhausted(call: &Call, failure: &Failure<'_>, error: &GoogleError) -> Verdict {
-    let capacity = matches!(error.reason(), "MODEL_CAPACITY_EXHAUSTED" | "MODEL_CAPACITY_EXCEEDED");
+    let capacity = error.reason().starts_with("MODEL_CAPACITY_"); // _EXHAUSTED, _EXCEEDED
     let wait = error.wait(failure).unwrap_or_else(|| match error.reason() {
-        _ if capacity => CAPACITY_WAIT,
-        "RATE_LIMIT_EXCEEDED" => CAPACITY_WAIT,
         "QUOTA_EXHAUSTED" | "INSUFFICIENT_G1_CREDITS_BALANCE" => QUOTA_WAIT,
-        _ if error.is_daily() => DAILY_WAIT,
+        reason if capacity || reason == "RATE_LIMIT_EXCEEDED" => SHORT_WAIT,
         _ => UNTOLD_WAIT,
     });
     let limited = error.metadata("model");
@@ -84,11 +81,6 @@ impl GoogleError {
         self.info()["metadata"][key].as_str().unwrap_or_default()
     }
 
-    fn is_daily(&self) -> bool {
-        let violations = self.details().filter_map(|detail| detail["violations"].as_array()).flatten();
-        violations.filter_map(|violation| violation["quotaId"].as_str()).any(|id| id.contains("PerDay"))
-    }
-
     /// What keeps the account out until a person acts.
     pub(crate) fn blocked(&self) -> Option<Reason> {
         let code = match self.reason() {
@@ -110,20 +102,11 @@ impl GoogleError {
     /// How long the vendor says it takes: the same time is told in up to four places.
     fn wait(&self, failure: &Failure<'_>) -> Option<Duration> {
         let until = |at: SystemTime| at.duration_since(failure.now).ok();
-        let message = self.message().to_ascii_lowercase();
-        let told = || {
-            let tail = ["reset after ", "resets in ", "retry in "]
-                .iter()
-                .find_map(|mark| message.split_once(mark))?
-                .1;
-            span(tail.split([' ', ',']).next()?.trim_end_matches('.'))
-        };
-        let sane = |wait: &Duration| !wait.is_zero() && *wait <= LONGEST;
-        (instant(self.metadata("quotaResetTimeStamp")).and_then(until).filter(sane))
-            .or_else(|| span(self.metadata("quotaResetDelay")).filter(sane))
-            .or_else(|| self.details().find_map(|detail| span(detail["retryDelay"].as_str()?).filter(sane)))
-            .or_else(|| failure.retry_after().filter(sane))
-            .or_else(|| told().filter(sane))
+        let stamp = instant(self.metadata("quotaResetTimeStamp")).and_then(until);
+        let delay = span(self.metadata("quotaResetDelay"));
+        let retry = self.details().find_map(|detail| span(detail["retryDelay"].as_str()?));
+        let told = [stamp, delay, retry, failure.retry_after()];
+        told.into_iter().flatten().find(|wait| !wait.is_zero() && *wait <= LONGEST)
     }
 }
 

@@ -190,6 +190,27 @@ fn a_lost_signature_becomes_the_one_seen_or_the_documented_placeholder() {
 }
 
 #[test]
+fn signatures_too_long_to_keep_are_not_kept_and_many_do_not_pile_up() {
+    let provider = provider(json!({}));
+    let learn = |name: &str, signature: &str| {
+        let first = format!(r#"{{"tools":[{{}}],"contents":[{TURN}]}}"#);
+        let part = json!({"functionCall": {"name": name}, "thoughtSignature": signature});
+        let answer = json!({"response": {"candidates": [{"content": {"parts": [part]}}]}}).to_string();
+        read(&provider, &call(Operation::Generate, Shape::Events, &first), &[&answer]);
+    };
+    let is_known = |name: &str| {
+        let turn = format!(r#"{{"parts":[{{"functionCall":{{"name":"{name}"}}}}]}}"#);
+        !turn_sent(&provider, &tool_call(&turn)).contains("skip_thought_signature_validator")
+    };
+    learn("long", &"x".repeat(17 << 10));
+    learn("empty", "");
+    learn("short", "x");
+    assert_eq!(["long", "empty", "short"].map(is_known), [false, false, true]);
+    (0..4096).for_each(|index| learn(&format!("f{index}"), "x"));
+    assert_eq!(["short", "f0", "f4095"].map(is_known), [false, true, true]);
+}
+
+#[test]
 fn the_clients_own_signatures_stay() {
     let provider = provider(json!({}));
     for turn in [

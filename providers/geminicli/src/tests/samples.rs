@@ -171,3 +171,24 @@ fn refreshes_end_as_told() {
         assert_eq!(json!(error), sample["error"], "{sample}");
     }
 }
+
+#[test]
+fn bodies_cut_at_any_byte_are_judged_too() {
+    let samples = samples();
+    let provider = provider(samples["config"].clone());
+    for sample in list(&samples, "failures") {
+        let call = sample_call(&samples, &sample["call"]);
+        let body = sample.get("body").map(Value::to_string).unwrap_or_default();
+        for cut in 0..body.len() {
+            let headers = HeaderMap::new();
+            let cause = Cause::Status(StatusCode::FORBIDDEN);
+            let failure =
+                Failure { cause, headers: &headers, body: &body.as_bytes()[..cut], now: super::now() };
+            let verdict = provider.classify(&call, &failure);
+            assert!(
+                matches!(verdict.effect, Effect::Cool(Scope::Credential, _)),
+                "half a reason bans nobody"
+            );
+        }
+    }
+}
