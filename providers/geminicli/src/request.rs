@@ -1,0 +1,78 @@
+use crate::{
+    config::Config,
+    reply::Unwrap,
+    signatures::{Edit, Signatures},
+};
+use pollux_sdk::{
+    Attempt, Bytes, Call, Lease, Method, Operation, Payload, Plain, Reader, Reason, Refusal, Shape,
+};
+use std::sync::Arc;
+
+/// Puts the client's body into Code Assist's envelope; its bytes stay as they came, missing signatures apart.
+pub(crate) fn prepare(
+    config: &Config,
+    signatures: &Arc<Signatures>,
+    call: &Call,
+    lease: &Lease<'_>,
+) -> Result<Attempt, Refusal> {
+    if !call.body.is_object() {
+        return Err(Refusal::Request("the body must be a JSON object".into()));
+    }
+    let (tail, answers, body, reader): (_, _, _, Box<dyn Reader>) = match call.endpoint.operation {
+        Operation::Generate => {
+            let project = lease.credential.extra("project").filter(|project| !project.trim().is_empty());
+            let project =
+                project.ok_or_else(|| Reason::new("project_required", "the account has no project"))?;
+            let conversation = signatures.conversation(call);
+            let body = envelope(call, project, &signatures.missing(conversation, &call.body));
+            let (tail, answers) = match call.shape {
+                Shape::Whole => ("generateContent", Shape::Whole),
+                _ => ("streamGenerateContent?alt=sse", Shape::Events),
+            };
+            let memory = conversation.map(|conversation| (Arc::clone(signatures), conversation));
+            (tail, answers, body, Box::new(Unwrap::new(answers, memory)))
+        }
+        Operation::CountTokens => ("countTokens", Shape::Whole, count(call), Box::new(Plain)),
+        _ => return Err(Refusal::Request("Code Assist has no such operation".into())),
+    };
+    let url = format!("{}/v1internal:{tail}", config.api_url);
+    let mut request = config.signed(Method::POST, url, lease.credential.access()?)?;
+    request.body = body;
+    for (name, value) in &call.headers {
+        // Only the vendor's own tool names itself; any other client is us.
+        let passes = name != "user-agent" || value.as_bytes().starts_with(b"GeminiCLI");
+        if passes && !request.headers.contains_key(name) {
+            request.headers.insert(name, value.clone());
+        }
+    }
+    Ok(Attempt { request, answers, reader })
+}
+
+fn envelope(call: &Call, project: &str, edits: &[Edit]) -> Bytes {
+    let body = call.body.bytes();
+    let head = format!(r#"{{"model":{},"project":{},"request":"#, quoted(&call.model), quoted(project));
+    let extra: usize = edits.iter().map(|(_, bytes)| bytes.len()).sum();
+    let mut out = Vec::with_capacity(head.len() + body.len() + extra + 1);
+    out.extend_from_slice(head.as_bytes());
+    let mut copied = 0;
+    for (range, bytes) in edits {
+        out.extend_from_slice(&body[copied..range.start]);
+        out.extend_from_slice(bytes);
+        copied = range.end;
+    }
+    out.extend_from_slice(&body[copied..]);
+    out.push(b'}');
+    out.into()
+}
+
+/// Code Assist counts a request that names its model inside, and knows no project there.
+fn count(call: &Call) -> Bytes {
+    let nested = call.body.raw("generateContentRequest").map(Payload::new).filter(Payload::is_object);
+    let model = quoted(&format!("models/{}", call.model));
+    let request = nested.as_ref().unwrap_or(&call.body).with(&[("model", Some(model.as_bytes()))]);
+    [br#"{"request":"#, &request[..], b"}"].concat().into()
+}
+
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
