@@ -3,7 +3,7 @@ use serde::Deserialize;
 use url::Url;
 
 /// The provider's section. An empty text is the default, or none where there is no default.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Config {
     /// Offered until an account's survey names its own.
@@ -15,7 +15,7 @@ pub(crate) struct Config {
 }
 
 /// The login endpoints and the client they know us by.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct OAuth {
     pub(crate) authorize_url: String,
@@ -23,66 +23,44 @@ pub(crate) struct OAuth {
     /// Taken for symmetry with other providers, never called: the tokens themselves say whose they are.
     userinfo_url: String,
     pub(crate) client_id: String,
-    client_secret: Secret,
+    client_secret: Option<Secret>,
 }
 
-impl Default for Config {
-    fn default() -> Self {
-        // Of Codex CLI 0.169.0's catalogue (2026-11), and the model of the first setups.
-        let models = ["gpt-6.1-sol", "gpt-6-astra", "gpt-5.6-sol", "gpt-5.5", "gpt-5.2-codex"];
-        Self {
-            model_list: models.into_iter().chain([crate::catalogue::REVIEWER]).map(Into::into).collect(),
-            api_url: "https://chatgpt.com".into(),
-            user_agent: String::new(),
-            oauth: OAuth::default(),
-        }
-    }
-}
-
-impl Default for OAuth {
-    fn default() -> Self {
-        Self {
-            authorize_url: "https://auth.openai.com/oauth/authorize".into(),
-            token_url: "https://auth.openai.com/oauth/token".into(),
-            userinfo_url: String::new(),
-            // The public client of Codex CLI, as its source has it; it has no secret.
-            client_id: "app_EMoamEEZ73f0CkXaXp7hrann".into(),
-            client_secret: Secret::new(""),
-        }
-    }
-}
+/// Of Codex CLI 0.169.0's catalogue (2026-11), and the model of the first setups.
+const MODELS: [&str; 6] =
+    ["gpt-6.1-sol", "gpt-6-astra", "gpt-5.6-sol", "gpt-5.5", "gpt-5.2-codex", crate::catalogue::REVIEWER];
 
 impl Config {
     /// Reads, fills up and checks the section.
     pub(crate) fn read(settings: Settings) -> Result<Self, ConfigError> {
         let provider = settings.id;
         let mut config: Self = settings.parse()?;
-        let default = Self::default();
-        let wrong = |message| Err(ConfigError { provider, message });
+        let wrong = |key: &str, what: &str| Err(ConfigError { provider, message: format!("{key}: {what}") });
         let oauth = &mut config.oauth;
         for (key, value, default) in [
-            ("api_url", &mut config.api_url, default.api_url),
-            ("oauth.authorize_url", &mut oauth.authorize_url, default.oauth.authorize_url),
-            ("oauth.token_url", &mut oauth.token_url, default.oauth.token_url),
-            ("oauth.userinfo_url", &mut oauth.userinfo_url, String::new()),
-            ("oauth.client_id", &mut oauth.client_id, default.oauth.client_id),
+            ("api_url", &mut config.api_url, "https://chatgpt.com"),
+            ("oauth.authorize_url", &mut oauth.authorize_url, "https://auth.openai.com/oauth/authorize"),
+            ("oauth.token_url", &mut oauth.token_url, "https://auth.openai.com/oauth/token"),
+            ("oauth.userinfo_url", &mut oauth.userinfo_url, ""),
+            // The public client of Codex CLI, as its source has it; it has no secret.
+            ("oauth.client_id", &mut oauth.client_id, "app_EMoamEEZ73f0CkXaXp7hrann"),
         ] {
             let given = value.trim();
-            *value = if given.is_empty() { default } else { given.to_owned() };
-            let web = || Url::parse(value).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
-            if key.ends_with("_url") && !value.is_empty() && !web() {
-                return wrong(format!("{key}: `{value}` is not an http(s) URL"));
+            *value = if given.is_empty() { default } else { given }.to_owned();
+            let web = Url::parse(value).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
+            if key.ends_with("_url") && !value.is_empty() && !web {
+                return wrong(key, &format!("`{value}` is not an http(s) URL"));
             }
         }
         config.api_url.truncate(config.api_url.trim_end_matches('/').len());
         if HeaderValue::from_str(config.user_agent.trim()).is_err() {
-            return wrong("user_agent: it has characters that no header may have".into());
+            return wrong("user_agent", "it has characters that no header may have");
         }
         if config.model_list.is_empty() {
-            config.model_list = default.model_list;
+            config.model_list = MODELS.map(Into::into).into();
         }
         if config.model_list.iter().any(|model| model.trim().is_empty()) {
-            return wrong("model_list: a model has no name".into());
+            return wrong("model_list", "a model has no name");
         }
         Ok(config)
     }
@@ -101,6 +79,6 @@ impl Config {
 impl OAuth {
     /// A client of one's own may have a secret.
     pub(crate) fn secret(&self) -> Option<&str> {
-        Some(self.client_secret.expose()).filter(|secret| !secret.is_empty())
+        self.client_secret.as_ref().map(Secret::expose).filter(|secret| !secret.is_empty())
     }
 }

@@ -6,6 +6,21 @@ pub(crate) const ID: &str = "codex";
 
 const SCOPE: &str = "openid profile email offline_access api.connectors.read api.connectors.invoke";
 
+/// What Codex CLI 0.169.0 and its predecessors send (2026-11), in all their spellings.
+#[rustfmt::skip]
+const REQUEST_HEADERS: [&str; 13] = [
+    "x-codex-*", "session-id", "session_id", "thread-id", "conversation_id", "x-client-request-id",
+    "x-openai-subagent", "x-openai-internal-codex-responses-lite", "x-responsesapi-include-timing-metrics",
+    "openai-beta", "originator", "version", "user-agent",
+];
+
+/// Not `openai-model`: where it differs from the model asked for, Codex CLI prints a warning about abuse.
+#[rustfmt::skip]
+const REPLY_HEADERS: [&str; 7] = [
+    "x-codex-*", "x-request-id", "x-oai-request-id", "x-models-etag", "x-reasoning-included",
+    "openai-processing-ms", "cf-ray",
+];
+
 /// What the provider is, as data.
 pub(crate) fn describe(config: &Config) -> Descriptor {
     Descriptor {
@@ -16,32 +31,8 @@ pub(crate) fn describe(config: &Config) -> Descriptor {
         models: config.model_list.iter().map(Model::named).collect(),
         aliases: &[],
         endpoints: Vec::new(),
-        // What Codex CLI 0.169.0 and its predecessors send (2026-11), in all their spellings.
-        request_headers: &[
-            "x-codex-*",
-            "session-id",
-            "session_id",
-            "thread-id",
-            "conversation_id",
-            "x-client-request-id",
-            "x-openai-subagent",
-            "x-openai-internal-codex-responses-lite",
-            "x-responsesapi-include-timing-metrics",
-            "openai-beta",
-            "originator",
-            "version",
-            "user-agent",
-        ],
-        // `openai-model` stays out: where it differs from the model asked for, Codex CLI prints a warning about abuse.
-        reply_headers: &[
-            "x-codex-*",
-            "x-request-id",
-            "x-oai-request-id",
-            "x-models-etag",
-            "x-reasoning-included",
-            "openai-processing-ms",
-            "cf-ray",
-        ],
+        request_headers: &REQUEST_HEADERS,
+        reply_headers: &REPLY_HEADERS,
         login: Some(Login {
             authorize: authorize(config),
             // The only addresses that the public client is registered with.

@@ -77,17 +77,16 @@ fn kind<'a>(event: &Event<'a>) -> Cow<'a, str> {
 
 /// The quota windows in a reply's head.
 pub(crate) fn header_quota(headers: &HeaderMap) -> Option<Quota> {
-    quota(["primary", "secondary"].into_iter().filter_map(|slot| {
+    quota(["primary", "secondary"].map(|slot| {
         let read =
             |field: &str| headers.get(format!("x-codex-{slot}-{field}"))?.to_str().ok()?.trim().parse().ok();
-        let minutes: Option<f64> = read("window-minutes");
-        window(read("used-percent"), minutes.map(|minutes| minutes * 60.0), read("reset-at"))
+        window(read("used-percent"), minutes(read("window-minutes")), read("reset-at"))
     }))
 }
 
 /// The quota windows of `wham/usage`.
 pub(crate) fn usage_quota(usage: &Value) -> Option<Quota> {
-    quota(["primary_window", "secondary_window"].into_iter().filter_map(|slot| {
+    quota(["primary_window", "secondary_window"].map(|slot| {
         let read = |field: &str| usage["rate_limit"][slot][field].as_f64();
         window(read("used_percent"), read("limit_window_seconds"), read("reset_at"))
     }))
@@ -100,15 +99,19 @@ fn event_quota(data: &Bytes) -> Option<Quota> {
     if limit.is_some_and(|name| name != "codex") {
         return None;
     }
-    quota(["primary", "secondary"].into_iter().filter_map(|slot| {
+    quota(["primary", "secondary"].map(|slot| {
         let read = |field: &str| event["rate_limits"][slot][field].as_f64();
-        window(read("used_percent"), read("window_minutes").map(|minutes| minutes * 60.0), read("reset_at"))
+        window(read("used_percent"), minutes(read("window_minutes")), read("reset_at"))
     }))
 }
 
-fn quota(windows: impl Iterator<Item = Window>) -> Option<Quota> {
-    let windows: Vec<Window> = windows.collect();
+fn quota(windows: [Option<Window>; 2]) -> Option<Quota> {
+    let windows: Vec<Window> = windows.into_iter().flatten().collect();
     (!windows.is_empty()).then_some(Quota { windows })
+}
+
+fn minutes(minutes: Option<f64>) -> Option<f64> {
+    minutes.map(|minutes| minutes * 60.0)
 }
 
 /// A window the plan does not have is told as 0 percent of 0 minutes without a reset.

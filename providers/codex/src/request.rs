@@ -5,42 +5,31 @@ use pollux_sdk::{
 };
 use serde_json::value::RawValue;
 
+const ACCEPT: HeaderName = HeaderName::from_static("accept");
+const AUTHORIZATION: HeaderName = HeaderName::from_static("authorization");
+
 /// Stands in where a client sends none: upstream answers 400 "Instructions are required" to an empty text
 /// (2026-11). It claims nothing that is not so.
-pub(crate) const INSTRUCTIONS: &str = "You are a helpful assistant.";
+const INSTRUCTIONS: &str = "You are a helpful assistant.";
 
-/// What upstream answers with 400 "Unsupported parameter" (2026-11) and what can go without changing the answer's
-/// meaning. `previous_response_id` is not among them: without it the model would not know the conversation.
-const REFUSED: &[&str] = &[
-    "max_output_tokens",
-    "max_completion_tokens",
-    "temperature",
-    "top_p",
-    "truncation",
-    "user",
-    "metadata",
-    "safety_identifier",
-    "context_management",
-    "generate",
-    "stream_options",
-    "prompt_cache_retention",
-    "prompt_cache_options",
+/// What upstream answers with 400 "Unsupported parameter" (2026-11), and the model can do without.
+/// `previous_response_id` is here as `null`, which some SDKs send; any other value of it is refused.
+#[rustfmt::skip]
+const REFUSED: [&str; 14] = [
+    "max_output_tokens", "max_completion_tokens", "temperature", "top_p", "truncation", "user", "metadata",
+    "safety_identifier", "context_management", "generate", "stream_options", "prompt_cache_retention",
+    "prompt_cache_options", "previous_response_id",
 ];
-
-const TRIGGER: &[u8] = br#"{"type":"compaction_trigger"}"#;
-const ENCRYPTED: &[u8] = br#""reasoning.encrypted_content""#;
 
 /// Builds one attempt. Upstream only streams; a client that wants one document gets it folded by the host.
 pub(crate) fn prepare(config: &Config, call: &Call, lease: &Lease<'_>) -> Result<Attempt, Refusal> {
-    if call.shape == Shape::Socket {
-        return Err(Refusal::Request("codex is served over HTTP only, not over a WebSocket".into()));
+    let known = matches!(call.endpoint.operation, Operation::Generate | Operation::Compact);
+    if !known || call.shape == Shape::Socket {
+        return Err(Refusal::Request("codex has no such operation over this transport".into()));
     }
-    let body = body(call)?;
-    let url = format!("{}/backend-api/codex/responses", config.api_url);
-    let mut request = Request::post(url, body);
+    let mut request = Request::post(format!("{}/backend-api/codex/responses", config.api_url), body(call)?);
     request.headers.extend(client_headers(&call.headers, lease.moved));
-    let mut request =
-        authorize(request, lease.credential)?.header(HeaderName::from_static("accept"), "text/event-stream");
+    let mut request = authorize(request, lease.credential)?.header(ACCEPT, "text/event-stream");
     if !request.headers.contains_key("user-agent") {
         request = config.signed(request);
     }
@@ -51,8 +40,7 @@ pub(crate) fn prepare(config: &Config, call: &Call, lease: &Lease<'_>) -> Result
 pub(crate) fn authorize(request: Request, account: &Credential) -> Result<Request, Reason> {
     let missing = || Reason::new("no_account_id", "the login names no ChatGPT account");
     let id = account.extra("account_id").and_then(|id| HeaderValue::from_str(id).ok()).ok_or_else(missing)?;
-    let mut request =
-        request.secret(HeaderName::from_static("authorization"), "Bearer ", account.access()?)?;
+    let mut request = request.secret(AUTHORIZATION, "Bearer ", account.access()?)?;
     request.headers.insert("chatgpt-account-id", id);
     if account.extra.get("fedramp").is_some_and(|flag| flag == true) {
         request.headers.insert("x-openai-fedramp", HeaderValue::from_static("true"));
@@ -80,16 +68,13 @@ fn is_codex(name: &HeaderValue) -> bool {
 /// The client's headers. Who it is passes only from the vendor's own client; for all others that is us.
 fn client_headers(headers: &HeaderMap, moved: bool) -> HeaderMap {
     let mut passed = headers.clone();
-    if is_vendor_client(headers) {
-        // Newer models are gated by this header, and it is absent towards providers of the user's own.
-        if let Some(version) = client_version(headers).and_then(|version| HeaderValue::from_str(version).ok())
-        {
-            passed.insert("version", version);
-        }
-    } else {
-        for name in ["user-agent", "version"] {
-            passed.remove(name);
-        }
+    // Newer models are gated by `version`, which the client leaves out towards providers of the user's own.
+    if let Some(version) = client_version(headers).and_then(|version| HeaderValue::from_str(version).ok()) {
+        passed.insert("version", version);
+    }
+    if !is_vendor_client(headers) {
+        passed.remove("user-agent");
+        passed.remove("version");
         passed.insert("originator", HeaderValue::from_static("pollux"));
     }
     if moved {
@@ -110,19 +95,13 @@ fn body(call: &Call) -> Result<Bytes, Refusal> {
                     send the whole conversation in `input`";
         return Err(Refusal::Request(text.into()));
     }
-    let compact = match call.endpoint.operation {
-        Operation::Generate => false,
-        Operation::Compact => true,
-        _ => return Err(Refusal::Request("codex has no such operation".into())),
-    };
-    let input = input(body.raw("input"), compact)?;
+    let input = input(given("input"), call.endpoint.operation == Operation::Compact)?;
     let model = serde_json::to_vec(&call.model).unwrap_or_default();
     let instructions = serde_json::to_vec(INSTRUCTIONS).unwrap_or_default();
     let include = given("reasoning").and_then(|_| include(given("include")));
 
     let mut changes: Vec<(&str, Option<&[u8]>)> = vec![("stream", Some(b"true")), ("store", Some(b"false"))];
-    changes.extend(REFUSED.iter().map(|key| (*key, None)));
-    changes.push(("previous_response_id", None));
+    changes.extend(REFUSED.map(|key| (key, None)));
     if !call.model.is_empty() && body.text("model").as_deref() != Some(&call.model) {
         changes.push(("model", Some(&model)));
     }
@@ -135,27 +114,23 @@ fn body(call: &Call) -> Result<Bytes, Refusal> {
     if !body.text("service_tier").is_some_and(|tier| matches!(&*tier, "priority" | "flex")) {
         changes.push(("service_tier", None));
     }
-    if let Some(include) = &include {
-        changes.push(("include", Some(include)));
-    }
+    changes.extend(include.as_ref().map(|include| ("include", Some(&include[..]))));
     Ok(body.with(&changes))
 }
 
 /// Newer models take their tools and instructions as input items; then upstream wants neither at the top.
 fn is_lite(call: &Call, input: &Bytes) -> bool {
     let header = call.headers.get("x-openai-internal-codex-responses-lite");
+    let first = || items(input)?.first().map(|item| says(item, "type", "additional_tools"));
     header.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"true"))
-        || mentions(input, "additional_tools")
-            && items(input)
-                .is_some_and(|items| items.first().is_some_and(|item| is_type(item, "additional_tools")))
+        || mentions(input, "additional_tools") && first() == Some(true)
 }
 
 /// `input` as a list without system messages, and with a trigger at its end where it is to be compacted.
 fn input(raw: Option<Bytes>, compact: bool) -> Result<Bytes, Refusal> {
     let wrong = |text: &str| Refusal::Request(format!("`input` {text}"));
-    let list = match raw {
+    let given = match raw {
         None => Bytes::from_static(b"[]"),
-        Some(raw) if &raw[..] == b"null" => Bytes::from_static(b"[]"),
         Some(raw) if raw.starts_with(b"[") => raw,
         Some(raw) if raw.starts_with(b"\"") => {
             let message = br#"[{"type":"message","role":"user","content":[{"type":"input_text","text":"#;
@@ -163,22 +138,29 @@ fn input(raw: Option<Bytes>, compact: bool) -> Result<Bytes, Refusal> {
         }
         Some(_) => return Err(wrong("is neither a text nor a list")),
     };
-    if !compact && !mentions(&list, "\"system\"") {
-        return Ok(list);
+    if !compact && !mentions(&given, "\"system\"") {
+        return Ok(given);
     }
-    let items = items(&list).ok_or_else(|| wrong("is not valid JSON"))?;
-    let system = |item: &Bytes| Payload::new(item.clone()).text("role").is_some_and(|role| role == "system");
-    let trigger = compact && !items.last().is_some_and(|item| is_type(item, "compaction_trigger"));
-    if !trigger && !items.iter().any(system) {
-        return Ok(list);
+    let mut items = items(&given).ok_or_else(|| wrong("is not valid JSON"))?;
+    let mut changed = false;
+    for item in items.iter_mut().filter(|item| says(item, "role", "system")) {
+        *item = Payload::new(item.clone()).with(&[("role", Some(b"\"developer\""))]);
+        changed = true;
     }
-    let developer = |item: Bytes| {
-        let role: Option<&[u8]> = Some(b"\"developer\"");
-        if system(&item) { Payload::new(item).with(&[("role", role)]) } else { item }
-    };
-    let mut items: Vec<Bytes> = items.into_iter().map(developer).collect();
-    items.extend(trigger.then(|| Bytes::from_static(TRIGGER)));
-    Ok([b"[", &items.join(&b","[..])[..], b"]"].concat().into())
+    if compact && !items.last().is_some_and(|item| says(item, "type", "compaction_trigger")) {
+        items.push(Bytes::from_static(br#"{"type":"compaction_trigger"}"#));
+        changed = true;
+    }
+    Ok(if changed { list(&items) } else { given })
+}
+
+/// `include` with the encrypted reasoning, which nobody stores upstream; `None` where no change is due.
+fn include(raw: Option<Bytes>) -> Option<Bytes> {
+    let encrypted = Bytes::from_static(br#""reasoning.encrypted_content""#);
+    let mut all = raw.map_or(Some(Vec::new()), |raw| items(&raw))?;
+    let missing = !all.contains(&encrypted);
+    all.push(encrypted);
+    missing.then(|| list(&all))
 }
 
 /// The elements of a JSON list, as slices of it.
@@ -187,17 +169,10 @@ fn items(list: &Bytes) -> Option<Vec<Bytes>> {
     Some(items.into_iter().map(|item| list.slice_ref(item.get().as_bytes())).collect())
 }
 
-fn is_type(item: &Bytes, name: &str) -> bool {
-    Payload::new(item.clone()).text("type").is_some_and(|kind| kind == name)
+fn list(items: &[Bytes]) -> Bytes {
+    [b"[", &items.join(&b","[..])[..], b"]"].concat().into()
 }
 
-/// `include` with the encrypted reasoning, which nobody stores upstream; `None` where it is there already.
-fn include(raw: Option<Bytes>) -> Option<Bytes> {
-    let Some(raw) = raw else { return Some([b"[", ENCRYPTED, b"]"].concat().into()) };
-    let items = items(&raw)?;
-    if items.iter().any(|item| &item[..] == ENCRYPTED) {
-        return None;
-    }
-    let all: Vec<&[u8]> = items.iter().map(|item| &item[..]).chain([ENCRYPTED]).collect();
-    Some([b"[", &all.join(&b","[..])[..], b"]"].concat().into())
+fn says(item: &Bytes, key: &str, word: &str) -> bool {
+    Payload::new(item.clone()).text(key).is_some_and(|text| text == word)
 }

@@ -3,6 +3,7 @@
 mod accounts;
 mod bodies;
 mod configuration;
+mod damage;
 mod requests;
 mod streams;
 

@@ -7,62 +7,67 @@ use std::time::{Duration, SystemTime};
 const NEWEST_MINIMUM: [u64; 3] = [0, 153, 0];
 /// The longest quota window is a month; a later deadline is a mistake.
 const LONGEST: Duration = Duration::from_hours(35 * 24);
+/// Money is out, for as long as the owner lets it be.
+const SPENT: [&str; 3] =
+    ["insufficient_quota", "organization_spend_limit_exceeded", "organization_usage_limit_exceeded"];
+/// No other account would answer otherwise.
+#[rustfmt::skip]
+const OF_THE_REQUEST: [&str; 6] = [
+    "context_length_exceeded", "invalid_prompt", "previous_response_not_found",
+    "cyber_policy", "bio_policy", "misalignment_policy_violation",
+];
 
 /// Judges a failure, told by a status or inside a stream.
 pub(crate) fn classify(call: &Call, failure: &Failure<'_>) -> Verdict {
-    if matches!(failure.cause, Cause::Unsent | Cause::Lost) {
-        return failure.usual();
-    }
     let body = failure.json();
     let told = Told::read(&body);
-    if let Some(reason) = told.suspension(failure.cause) {
+    let status = match failure.cause {
+        Cause::Status(status) => Some(status),
+        Cause::Event => told.status(),
+        _ => return failure.usual(),
+    };
+    if let Some(reason) = suspension(status, &body) {
         return Verdict::suspend(reason);
     }
-    let cool = |scope, wait| Verdict::cool(scope, failure.now + Duration::min(wait, LONGEST));
-    let throttled = || {
-        let wait = told.delay().or(failure.retry_after()).unwrap_or(Duration::from_mins(1));
-        cool(Scope::Model, wait.max(Duration::from_millis(500)))
-    };
-    match told.code {
-        "usage_limit_reached" => {
-            return Verdict::cool(Scope::Credential, told.reset(failure.now));
-        }
-        "insufficient_quota" | "organization_spend_limit_exceeded" | "organization_usage_limit_exceeded" => {
-            return cool(Scope::Credential, Duration::from_mins(10));
-        }
-        "rate_limit_exceeded" => return throttled(),
-        "server_is_overloaded" | "slow_down" => {
+    let cool = |scope, wait: Duration| Verdict::cool(scope, failure.now + wait.min(LONGEST));
+    match (told.code, status.map_or(0, |status| status.as_u16())) {
+        ("usage_limit_reached", _) => Verdict::cool(Scope::Credential, told.reset(failure.now)),
+        (code, _) if SPENT.contains(&code) => cool(Scope::Credential, Duration::from_mins(10)),
+        (code, _) if OF_THE_REQUEST.contains(&code) => Verdict::DELIVER,
+        ("server_is_overloaded" | "slow_down", _) => {
             let pause = failure.retry_after().unwrap_or(Duration::from_secs(1)).min(Duration::from_secs(5));
-            return Verdict { next: Next::Again(pause), effect: Effect::None };
+            Verdict { next: Next::Again(pause), effect: Effect::None }
         }
-        "context_length_exceeded"
-        | "invalid_prompt"
-        | "cyber_policy"
-        | "bio_policy"
-        | "misalignment_policy_violation"
-        | "previous_response_not_found" => return Verdict::DELIVER,
-        _ => {}
-    }
-    match told.status(failure.cause) {
-        Some(StatusCode::TOO_MANY_REQUESTS) => throttled(),
-        Some(StatusCode::BAD_REQUEST) if told.denies_model() => match client_version(&call.headers) {
+        ("rate_limit_exceeded", _) | (_, 429) => {
+            let wait = told.delay().or(failure.retry_after()).unwrap_or(Duration::from_mins(1));
+            cool(Scope::Model, wait.max(Duration::from_millis(500)))
+        }
+        (_, 400) if told.text.contains("model is not supported") => match client_version(&call.headers) {
             Some(version) if is_old(version) => Verdict::DELIVER,
             _ => Verdict::rotate(Effect::DropModel),
         },
-        // Cloudflare judged the connection, not the account: rest it shortly.
-        Some(StatusCode::FORBIDDEN) if is_challenge(failure) => {
-            cool(Scope::Credential, Duration::from_secs(30))
-        }
-        Some(status) => Failure { cause: Cause::Status(status), ..*failure }.usual(),
-        None if told.kind == "invalid_request_error" => Verdict::DELIVER,
+        // Cloudflare judged the connection, not the account: a short rest.
+        (_, 403) if is_challenge(failure) => cool(Scope::Credential, Duration::from_secs(30)),
+        (_, 0) if told.kind == "invalid_request_error" => Verdict::DELIVER,
         // `server_error` and its like: upstream says itself that it failed, so a repetition is fair.
-        None => Verdict::AGAIN,
+        (_, 0) => Verdict::AGAIN,
+        _ => Failure { cause: status.map_or(failure.cause, Cause::Status), ..*failure }.usual(),
     }
 }
 
 /// Why the account is out, if this reply says so.
-pub(crate) fn suspension(status: StatusCode, body: &Value) -> Option<Reason> {
-    Told::read(body).suspension(Cause::Status(status))
+pub(crate) fn suspension(status: Option<StatusCode>, body: &Value) -> Option<Reason> {
+    let (code, text) = match Told::read(body).code {
+        "usage_not_included" => ("usage_not_included", "the account's plan does not include Codex"),
+        "account_deactivated" | "account_suspended" | "account_deleted" => {
+            ("account_deactivated", "OpenAI has deactivated the account")
+        }
+        "no_organization" => ("no_organization", "the account belongs to no organization"),
+        "deactivated_workspace" => ("deactivated_workspace", "the account's workspace is deactivated"),
+        _ if status == Some(StatusCode::PAYMENT_REQUIRED) => ("payment_required", "OpenAI asks for payment"),
+        _ => return None,
+    };
+    Some(Reason::new(code, text))
 }
 
 /// An error in any of upstream's forms: `{"error":{..}}`, `{"error":".."}`, `{"detail":".."}`,
@@ -73,7 +78,8 @@ struct Told<'a> {
     /// The `code`; quota errors have a `type` instead.
     code: &'a str,
     kind: &'a str,
-    text: &'a str,
+    /// In lower case.
+    text: String,
 }
 
 impl<'a> Told<'a> {
@@ -82,94 +88,49 @@ impl<'a> Told<'a> {
         let error = inner.filter(|inner| !inner.is_null()).unwrap_or(root);
         let member = |key: &str| error[key].as_str().filter(|text| !text.is_empty());
         let kind = member("type").unwrap_or_default();
-        let code = member("code").filter(|_| !kind.starts_with("usage_"));
-        Self {
-            root,
-            error,
-            code: code.or(error.as_str()).unwrap_or(kind),
-            kind,
-            text: member("message").or_else(|| member("detail")).or(error.as_str()).unwrap_or_default(),
-        }
+        let code = member("code").filter(|_| !kind.starts_with("usage_")).or(error.as_str()).unwrap_or(kind);
+        let text = member("message").or(member("detail")).or(error.as_str()).unwrap_or_default();
+        Self { root, error, code, kind, text: text.to_ascii_lowercase() }
     }
 
-    fn suspension(&self, cause: Cause) -> Option<Reason> {
-        Some(match self.code {
-            "usage_not_included" => {
-                Reason::new("usage_not_included", "the account's plan does not include Codex")
-            }
-            "account_deactivated" | "account_suspended" | "account_deleted" => {
-                Reason::new("account_deactivated", "OpenAI has deactivated the account")
-            }
-            "no_organization" => Reason::new("no_organization", "the account belongs to no organization"),
-            "deactivated_workspace" => {
-                Reason::new("deactivated_workspace", "the account's workspace is deactivated")
-            }
-            _ if cause == Cause::Status(StatusCode::PAYMENT_REQUIRED) => {
-                Reason::new("payment_required", "OpenAI asks for payment")
-            }
-            _ => return None,
-        })
-    }
-
-    /// The status; an error event may carry one.
-    fn status(&self, cause: Cause) -> Option<StatusCode> {
-        let Cause::Status(status) = cause else {
-            let told = self.root["status"].as_u64().or(self.root["status_code"].as_u64())?;
-            return StatusCode::from_u16(u16::try_from(told).ok()?)
-                .ok()
-                .filter(|status| status.as_u16() >= 400);
-        };
-        Some(status)
+    /// The status that an error event may carry.
+    fn status(&self) -> Option<StatusCode> {
+        let status = self.root["status"].as_u64().or(self.root["status_code"].as_u64())?;
+        StatusCode::from_u16(u16::try_from(status).ok()?).ok().filter(|status| status.as_u16() >= 400)
     }
 
     /// When a usage limit ends: a second late rather than a moment early.
     fn reset(&self, now: SystemTime) -> SystemTime {
-        let at = self.error["resets_at"].as_f64().and_then(instant);
-        let after = || {
-            let wait = Duration::try_from_secs_f64(self.error["resets_in_seconds"].as_f64()?).ok()?;
-            Some(now + wait.min(LONGEST))
-        };
-        let until = at.or_else(after).map_or(now + Duration::from_mins(10), |at| at + Duration::from_secs(1));
+        let number = |key: &str| self.error[key].as_f64();
+        let after = || Duration::try_from_secs_f64(number("resets_in_seconds")?).ok();
+        let until = number("resets_at").and_then(instant).or_else(|| Some(now + after()?.min(LONGEST)));
+        let until = until.map_or(now + Duration::from_mins(10), |until| until + Duration::from_secs(1));
         until.clamp(now + Duration::from_secs(1), now + LONGEST)
     }
 
     /// "Please try again in 1.5s." or "in 20ms".
     fn delay(&self) -> Option<Duration> {
-        let rest = self.text.to_ascii_lowercase();
-        let rest = rest.split_once("try again in ")?.1.trim_start();
+        let rest = self.text.split_once("try again in ")?.1.trim_start();
         let (number, unit) =
             rest.split_at(rest.find(|letter: char| letter != '.' && !letter.is_ascii_digit())?);
-        let factor = match unit.trim_start() {
-            unit if unit.starts_with("ms") || unit.starts_with("milli") => 0.001,
-            unit if unit.starts_with('s') => 1.0,
-            unit if unit.starts_with('m') => 60.0,
-            unit if unit.starts_with('h') => 3600.0,
-            _ => return None,
-        };
+        let unit = unit.trim_start();
+        let units = [("ms", 0.001), ("milli", 0.001), ("s", 1.0), ("m", 60.0), ("h", 3600.0)];
+        let (_, factor) = units.into_iter().find(|(name, _)| unit.starts_with(name))?;
         Duration::try_from_secs_f64(number.parse::<f64>().ok()? * factor).ok()
-    }
-
-    fn denies_model(&self) -> bool {
-        self.text.to_ascii_lowercase().contains("model is not supported")
     }
 }
 
-/// Only a version that reads as a lower number: upstream denies a model to an old client in the words it uses
-/// for a plan without that model (2026-11).
+/// Whether it reads as a lower version: upstream denies a model to an old client in the very words it has for a
+/// plan without that model (2026-11).
 fn is_old(version: &str) -> bool {
-    let parts: Option<Vec<u64>> = version
-        .split(['-', '+'])
-        .next()
-        .unwrap_or_default()
-        .split('.')
-        .map(|part| part.parse().ok())
-        .collect();
-    parts.is_some_and(|parts| parts[..] < NEWEST_MINIMUM[..])
+    let number = version.split(['-', '+']).next().unwrap_or_default();
+    let parts: Result<Vec<u64>, _> = number.split('.').map(str::parse).collect();
+    parts.is_ok_and(|parts| parts[..] < NEWEST_MINIMUM[..])
 }
 
 fn is_challenge(failure: &Failure<'_>) -> bool {
-    let html =
-        || failure.headers.get("content-type").is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
-    failure.headers.contains_key("cf-mitigated")
-        || failure.headers.get("server").is_some_and(|server| server == "cloudflare") && html()
+    let is = |name: &str, start: &[u8]| {
+        failure.headers.get(name).is_some_and(|value| value.as_bytes().starts_with(start))
+    };
+    is("cf-mitigated", b"") || is("server", b"cloudflare") && is("content-type", b"text/html")
 }

@@ -121,8 +121,8 @@ fn a_code_goes_as_a_form_and_a_refresh_as_json() {
     let sent = script.sent();
     assert_eq!(
         std::str::from_utf8(&sent[0].body).unwrap(),
-        "grant_type=authorization_code&client_id=app&code=c%2F1&code_verifier=v\
-         &redirect_uri=http%3A%2F%2Flocalhost%3A1455%2Fauth%2Fcallback&client_secret=s%26s"
+        "client_id=app&client_secret=s%26s&grant_type=authorization_code&code=c%2F1&code_verifier=v\
+         &redirect_uri=http%3A%2F%2Flocalhost%3A1455%2Fauth%2Fcallback"
     );
     assert_eq!(sent[0].headers["content-type"], "application/x-www-form-urlencoded");
     assert_eq!(
