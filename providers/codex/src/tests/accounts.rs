@@ -90,6 +90,10 @@ fn export_writes_its_own_fields_and_import_reads_them_back() {
         let mut file = old.clone();
         codex.export(&credential, &mut file);
         assert_eq!(file["odd"], old["odd"]);
+        assert!(
+            !(file.get("refreshToken").is_some() && file.get("refresh_token").is_some()),
+            "one token, one name"
+        );
         assert_eq!(file["tokens"]["odd"], old["tokens"]["odd"]);
         assert_eq!(file["last_refresh"], old["last_refresh"]);
         let back = codex.import(&file).unwrap();
@@ -205,7 +209,12 @@ fn enrolment_reads_the_identity_from_the_tokens() {
     let mut login = Credential::from_refresh("r");
     assert!(error(enroll(login.clone())).starts_with("suspend no_account_id"));
     login.extra.insert("account_id".into(), "acc-1".into());
-    assert!(error(enroll(login)).starts_with("suspend no_identity"));
+    assert!(error(enroll(login.clone())).starts_with("suspend no_identity"));
+    let auth = "eyJodHRwczovL2FwaS5vcGVuYWkuY29tL2F1dGgiOnsidXNlcl9pZCI6InVzZXItMiJ9fQ"; // only a user id
+    login.access = Some(Secret::new(format!("e30.{auth}.x")));
+    login.label = Some("mine".into());
+    let account = enroll(login).unwrap();
+    assert_eq!((account.subject.as_deref(), account.label.as_deref()), (Some("user-2/acc-1"), Some("mine")));
 }
 
 #[test]

@@ -53,6 +53,13 @@ fn all_other_clients_are_us() {
 }
 
 #[test]
+fn a_version_is_never_guessed() {
+    let of = [("originator", "codex_vscode"), ("user-agent", "node/1.0")];
+    let sent = sent(json!({}), &of, &account(), false);
+    assert_eq!((text(&sent, "originator"), text(&sent, "version")), (Some("codex_vscode"), None));
+}
+
+#[test]
 fn a_moved_session_loses_its_turn_state_only() {
     let of = [("x-codex-turn-state", "t"), ("session-id", "s")];
     assert_eq!(text(&sent(json!({}), &of, &account(), false), "x-codex-turn-state"), Some("t"));

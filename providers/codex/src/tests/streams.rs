@@ -96,6 +96,16 @@ fn damaged_ends_teach_nothing_but_still_end() {
 }
 
 #[test]
+fn the_limit_of_a_model_does_not_hide_the_accounts_own() {
+    let mut reader = reader();
+    for name in ["codex", "codex_other"] {
+        let event = json!({"rate_limits": {"primary": {"used_percent": 50}}, "metered_limit_name": name});
+        reader.read(Event { name: "codex.rate_limits", data: &Bytes::from(event.to_string()) });
+    }
+    assert_eq!(reader.finish().quota.unwrap().windows[0].used, Some(0.5));
+}
+
+#[test]
 fn quota_events_inside_an_answer_do_not_bring_the_prelude_back() {
     let mut reader = reader();
     let quota = Bytes::from_static(br#"{"type":"codex.rate_limits","rate_limits":{"primary":{"used_percent":100}},"metered_limit_name":"codex_other"}"#);
