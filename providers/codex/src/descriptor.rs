@@ -51,6 +51,7 @@ fn authorize(config: &Config) -> String {
         ("codex_cli_simplified_flow", "true"),
         ("originator", "pollux"),
     ];
-    // The configuration was checked: it parses.
-    Url::parse_with_params(&config.oauth.authorize_url, fixed).map(String::from).unwrap_or_default()
+    // The configuration was checked: it parses. A space as `+` is for forms, and not every server takes it here.
+    let url = Url::parse_with_params(&config.oauth.authorize_url, fixed).map(String::from);
+    url.unwrap_or_default().replace('+', "%20")
 }

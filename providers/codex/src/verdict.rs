@@ -84,8 +84,8 @@ struct Told<'a> {
 
 impl<'a> Told<'a> {
     fn read(root: &'a Value) -> Self {
-        let inner = ["/response/error", "/error", "/detail"].iter().find_map(|path| root.pointer(path));
-        let error = inner.filter(|inner| !inner.is_null()).unwrap_or(root);
+        let inside = |path: &&str| root.pointer(path).filter(|inside| !inside.is_null());
+        let error = ["/response/error", "/error", "/detail"].iter().find_map(inside).unwrap_or(root);
         let member = |key: &str| error[key].as_str().filter(|text| !text.is_empty());
         let kind = member("type").unwrap_or_default();
         let code = member("code").filter(|_| !kind.starts_with("usage_")).or(error.as_str()).unwrap_or(kind);

@@ -47,6 +47,14 @@ fn empty_texts_are_defaults() {
 }
 
 #[test]
+fn no_debug_output_shows_the_clients_secret() {
+    let section = json!({"oauth": {"client_secret": "hush"}});
+    let config = crate::config::Config::read(Settings { id: "codex", section }).unwrap();
+    assert_eq!(config.oauth.secret(), Some("hush"));
+    assert!(!format!("{config:?}").contains("hush"));
+}
+
+#[test]
 fn the_predecessors_name_of_the_api_url_still_works() {
     let provider = provider(json!({"custom_api_url": "http://127.0.0.1:9/"}));
     let call = call("/responses", "m", &[], r#"{"input":[]}"#);
@@ -65,7 +73,7 @@ fn the_login_says_truly_who_asks() {
     assert_eq!(
         login.authorize,
         "http://127.0.0.1:9/a?x=1&response_type=code&client_id=mine\
-         &scope=openid+profile+email+offline_access+api.connectors.read+api.connectors.invoke\
+         &scope=openid%20profile%20email%20offline_access%20api.connectors.read%20api.connectors.invoke\
          &id_token_add_organizations=true&codex_cli_simplified_flow=true&originator=pollux"
     );
     assert_eq!(login.redirect, Redirect::Loopback(&[1455, 1457], "/auth/callback"));
