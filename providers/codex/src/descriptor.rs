@@ -1,0 +1,57 @@
+use crate::config::Config;
+use pollux_sdk::{Descriptor, Dialect, Login, Model, Operation, Redirect};
+use url::Url;
+
+pub(crate) const ID: &str = "codex";
+
+const SCOPE: &str = "openid profile email offline_access api.connectors.read api.connectors.invoke";
+
+/// What Codex CLI 0.169.0 and its predecessors send (2026-11), in all their spellings.
+#[rustfmt::skip]
+const REQUEST_HEADERS: [&str; 13] = [
+    "x-codex-*", "session-id", "session_id", "thread-id", "conversation_id", "x-client-request-id",
+    "x-openai-subagent", "x-openai-internal-codex-responses-lite", "x-responsesapi-include-timing-metrics",
+    "openai-beta", "originator", "version", "user-agent",
+];
+
+/// Not `openai-model`: where it differs from the model asked for, Codex CLI prints a warning about abuse.
+#[rustfmt::skip]
+const REPLY_HEADERS: [&str; 7] = [
+    "x-codex-*", "x-request-id", "x-oai-request-id", "x-models-etag", "x-reasoning-included",
+    "openai-processing-ms", "cf-ray",
+];
+
+/// What the provider is, as data.
+pub(crate) fn describe(config: &Config) -> Descriptor {
+    Descriptor {
+        id: ID,
+        title: "Codex",
+        dialects: &[Dialect::Responses],
+        operations: &[Operation::Generate, Operation::Compact, Operation::Models],
+        models: config.model_list.iter().map(Model::named).collect(),
+        aliases: &[],
+        endpoints: Vec::new(),
+        request_headers: &REQUEST_HEADERS,
+        reply_headers: &REPLY_HEADERS,
+        login: Some(Login {
+            authorize: authorize(config),
+            // The only addresses that the public client is registered with.
+            redirect: Redirect::Loopback(&[1455, 1457], "/auth/callback"),
+        }),
+        single_use_refresh: true,
+    }
+}
+
+fn authorize(config: &Config) -> String {
+    let fixed = [
+        ("response_type", "code"),
+        ("client_id", &config.oauth.client_id),
+        ("scope", SCOPE),
+        ("id_token_add_organizations", "true"),
+        ("codex_cli_simplified_flow", "true"),
+        ("originator", "pollux"),
+    ];
+    // The configuration was checked: it parses. A space as `+` is for forms, and not every server takes it here.
+    let url = Url::parse_with_params(&config.oauth.authorize_url, fixed).map(String::from);
+    url.unwrap_or_default().replace('+', "%20")
+}

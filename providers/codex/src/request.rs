@@ -1,0 +1,178 @@
+use crate::{config::Config, reply::Responses};
+use pollux_sdk::{
+    Attempt, Bytes, Call, Credential, HeaderMap, HeaderName, HeaderValue, Lease, Operation, Payload, Reason,
+    Refusal, Request, Shape, mentions,
+};
+use serde_json::value::RawValue;
+
+const ACCEPT: HeaderName = HeaderName::from_static("accept");
+const AUTHORIZATION: HeaderName = HeaderName::from_static("authorization");
+
+/// Stands in where a client sends none: upstream answers 400 "Instructions are required" to an empty text
+/// (2026-11). It claims nothing that is not so.
+const INSTRUCTIONS: &str = "You are a helpful assistant.";
+
+/// What upstream answers with 400 "Unsupported parameter" (2026-11), and the model can do without.
+/// `previous_response_id` is here as `null`, which some SDKs send; any other value of it is refused.
+#[rustfmt::skip]
+const REFUSED: [&str; 14] = [
+    "max_output_tokens", "max_completion_tokens", "temperature", "top_p", "truncation", "user", "metadata",
+    "safety_identifier", "context_management", "generate", "stream_options", "prompt_cache_retention",
+    "prompt_cache_options", "previous_response_id",
+];
+
+/// Builds one attempt. Upstream only streams; a client that wants one document gets it folded by the host.
+pub(crate) fn prepare(config: &Config, call: &Call, lease: &Lease<'_>) -> Result<Attempt, Refusal> {
+    let known = matches!(call.endpoint.operation, Operation::Generate | Operation::Compact);
+    if !known || call.shape == Shape::Socket {
+        return Err(Refusal::Request("codex has no such operation over this transport".into()));
+    }
+    let mut request = Request::post(format!("{}/backend-api/codex/responses", config.api_url), body(call)?);
+    request.headers.extend(client_headers(&call.headers, lease.moved));
+    let mut request = authorize(request, lease.credential)?.header(ACCEPT, "text/event-stream");
+    if !request.headers.contains_key("user-agent") {
+        request = config.signed(request);
+    }
+    Ok(Attempt { request, answers: Shape::Events, reader: Box::new(Responses::default()) })
+}
+
+/// Adds whose account it is.
+pub(crate) fn authorize(request: Request, account: &Credential) -> Result<Request, Reason> {
+    let missing = || Reason::new("no_account_id", "the login names no ChatGPT account");
+    let id = account.extra("account_id").and_then(|id| HeaderValue::from_str(id).ok()).ok_or_else(missing)?;
+    let mut request = request.secret(AUTHORIZATION, "Bearer ", account.access()?)?;
+    request.headers.insert("chatgpt-account-id", id);
+    if account.extra.get("fedramp").is_some_and(|flag| flag == true) {
+        request.headers.insert("x-openai-fedramp", HeaderValue::from_static("true"));
+    }
+    Ok(request)
+}
+
+/// The version of the vendor's own client, as that client states it; `None` for all other clients.
+pub(crate) fn client_version(headers: &HeaderMap) -> Option<&str> {
+    // Codex CLI states it in `version` only towards its built-in provider (0.169.0), in its User-Agent always.
+    let agent = || headers.get("user-agent").filter(|agent| is_codex(agent))?.to_str().ok()?.split_once('/');
+    let stated = headers.get("version").and_then(|version| version.to_str().ok());
+    let version = stated.or_else(|| agent()?.1.split([' ', ';', '(']).next());
+    version.filter(|_| is_vendor_client(headers))
+}
+
+fn is_vendor_client(headers: &HeaderMap) -> bool {
+    headers.get("originator").or_else(|| headers.get("user-agent")).is_some_and(is_codex)
+}
+
+fn is_codex(name: &HeaderValue) -> bool {
+    name.as_bytes().get(..5).is_some_and(|head| head.eq_ignore_ascii_case(b"codex"))
+}
+
+/// The client's headers. Who it is passes only from the vendor's own client; for all others that is us.
+fn client_headers(headers: &HeaderMap, moved: bool) -> HeaderMap {
+    let mut passed = headers.clone();
+    // Newer models are gated by `version`, which the client leaves out towards providers of the user's own.
+    if let Some(version) = client_version(headers).and_then(|version| HeaderValue::from_str(version).ok()) {
+        passed.insert("version", version);
+    }
+    if !is_vendor_client(headers) {
+        passed.remove("user-agent");
+        passed.remove("version");
+        passed.insert("originator", HeaderValue::from_static("pollux"));
+    }
+    if moved {
+        passed.remove("x-codex-turn-state");
+    }
+    passed
+}
+
+/// The body as upstream accepts it. What no rule names keeps its bytes.
+fn body(call: &Call) -> Result<Bytes, Refusal> {
+    let body = &call.body;
+    if !body.is_object() {
+        return Err(Refusal::Request("the body is not a JSON object".into()));
+    }
+    let given = |key: &str| body.raw(key).filter(|raw| &raw[..] != b"null");
+    if given("previous_response_id").is_some() {
+        let text = "`previous_response_id` is not supported: no answers are stored upstream; \
+                    send the whole conversation in `input`";
+        return Err(Refusal::Request(text.into()));
+    }
+    let input = input(given("input"), call.endpoint.operation == Operation::Compact)?;
+    let model = serde_json::to_vec(&call.model).unwrap_or_default();
+    let instructions = serde_json::to_vec(INSTRUCTIONS).unwrap_or_default();
+    let include = given("reasoning").and_then(|_| include(given("include")));
+
+    let mut changes: Vec<(&str, Option<&[u8]>)> = vec![("stream", Some(b"true")), ("store", Some(b"false"))];
+    changes.extend(REFUSED.map(|key| (key, None)));
+    if !call.model.is_empty() && body.text("model").as_deref() != Some(&call.model) {
+        changes.push(("model", Some(&model)));
+    }
+    if body.raw("input").as_ref() != Some(&input) {
+        changes.push(("input", Some(&input)));
+    }
+    if given("instructions").is_none_or(|text| &text[..] == br#""""#) && !is_lite(call, &input) {
+        changes.push(("instructions", Some(&instructions)));
+    }
+    if !body.text("service_tier").is_some_and(|tier| matches!(&*tier, "priority" | "flex")) {
+        changes.push(("service_tier", None));
+    }
+    changes.extend(include.as_ref().map(|include| ("include", Some(&include[..]))));
+    Ok(body.with(&changes))
+}
+
+/// Newer models take their tools and instructions as input items; then upstream wants neither at the top.
+fn is_lite(call: &Call, input: &Bytes) -> bool {
+    let header = call.headers.get("x-openai-internal-codex-responses-lite");
+    let first = || items(input)?.first().map(|item| says(item, "type", "additional_tools"));
+    header.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"true"))
+        || mentions(input, "additional_tools") && first() == Some(true)
+}
+
+/// `input` as a list without system messages, and with a trigger at its end where it is to be compacted.
+fn input(raw: Option<Bytes>, compact: bool) -> Result<Bytes, Refusal> {
+    let wrong = |text: &str| Refusal::Request(format!("`input` {text}"));
+    let given = match raw {
+        None => Bytes::from_static(b"[]"),
+        Some(raw) if raw.starts_with(b"[") => raw,
+        Some(raw) if raw.starts_with(b"\"") => {
+            let message = br#"[{"type":"message","role":"user","content":[{"type":"input_text","text":"#;
+            [&message[..], &raw, b"}]}]"].concat().into()
+        }
+        Some(_) => return Err(wrong("is neither a text nor a list")),
+    };
+    if !compact && !mentions(&given, "\"system\"") {
+        return Ok(given);
+    }
+    let mut items = items(&given).ok_or_else(|| wrong("is not valid JSON"))?;
+    let mut changed = false;
+    for item in items.iter_mut().filter(|item| says(item, "role", "system")) {
+        *item = Payload::new(item.clone()).with(&[("role", Some(b"\"developer\""))]);
+        changed = true;
+    }
+    if compact && !items.last().is_some_and(|item| says(item, "type", "compaction_trigger")) {
+        items.push(Bytes::from_static(br#"{"type":"compaction_trigger"}"#));
+        changed = true;
+    }
+    Ok(if changed { list(&items) } else { given })
+}
+
+/// `include` with the encrypted reasoning, which nobody stores upstream; `None` where no change is due.
+fn include(raw: Option<Bytes>) -> Option<Bytes> {
+    let encrypted = Bytes::from_static(br#""reasoning.encrypted_content""#);
+    let mut all = raw.map_or(Some(Vec::new()), |raw| items(&raw))?;
+    let missing = !all.contains(&encrypted);
+    all.push(encrypted);
+    missing.then(|| list(&all))
+}
+
+/// The elements of a JSON list, as slices of it.
+fn items(list: &Bytes) -> Option<Vec<Bytes>> {
+    let items: Vec<&RawValue> = serde_json::from_slice(list).ok()?;
+    Some(items.into_iter().map(|item| list.slice_ref(item.get().as_bytes())).collect())
+}
+
+fn list(items: &[Bytes]) -> Bytes {
+    [b"[", &items.join(&b","[..])[..], b"]"].concat().into()
+}
+
+fn says(item: &Bytes, key: &str, word: &str) -> bool {
+    Payload::new(item.clone()).text(key).is_some_and(|text| text == word)
+}
