@@ -12,3 +12,18 @@ mod renew;
 
 pub use intake::{IntakeError, Origin};
 pub use keeper::Keeper;
+
+use crate::store::Row;
+use tokio::sync::watch;
+
+impl Row {
+    /// What people call it, in logs too. Never a token.
+    pub fn label(&self) -> String {
+        self.credential.label.clone().unwrap_or_else(|| format!("account {}", self.id))
+    }
+}
+
+/// Waits until the owner of a task wants it to end.
+pub(crate) async fn stopped(stop: &mut watch::Receiver<bool>) {
+    drop(stop.wait_for(|stop| *stop).await);
+}

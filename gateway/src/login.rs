@@ -12,7 +12,7 @@ mod session;
 mod start;
 
 pub use callback::{callback, paste, paste_page, result};
-pub use loopback::{Loopback, LoopbackTask};
+pub use loopback::Loopback;
 pub use start::start;
 
 use crate::{auth::Key, relay::Service, settings::Settings, store::Store};

@@ -1,8 +1,8 @@
 use super::Keeper;
 use crate::store::{Newcomer, Row, State, StoreError};
-use pollux_sdk::Credential;
+use pollux_sdk::{AccountError, Credential, Grant};
 use serde_json::Value;
-use std::time::Duration;
+use std::{sync::PoisonError, time::Duration};
 
 /// Entries of one `resource:add`.
 const ENTRIES: usize = 10_000;
@@ -68,6 +68,23 @@ impl Keeper {
             self.look_after(row);
         }
         Ok(rows)
+    }
+
+    /// Spends the code of a browser login.
+    ///
+    /// # Errors
+    /// As the provider says.
+    pub async fn exchange(&self, grant: Grant<'_>) -> Result<Credential, AccountError> {
+        self.provider.obtain(self.io.as_ref(), grant).await
+    }
+
+    /// The row that a login has become: it may have been merged into one that was there before.
+    ///
+    /// # Errors
+    /// Fails when the store does.
+    pub async fn whereabouts(&self, id: i64) -> Result<Option<Row>, StoreError> {
+        let heir = self.heirs.lock().unwrap_or_else(PoisonError::into_inner).get(&id).copied();
+        self.store.get(heir.unwrap_or(id)).await
     }
 
     /// Queues a row that needs validation.

@@ -2,15 +2,18 @@ use super::{
     backoff::backoff,
     queue::Queue,
     renew::{Renewal, unknown},
+    stopped,
 };
 use crate::{
     pool::Pool,
     store::{Row, State, Store, StoreError},
 };
+use lru::LruCache;
 use pollux_sdk::{AccountError, Credential, Io, Provider, Reason};
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
     fmt,
+    num::NonZeroUsize,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, SystemTime},
 };
@@ -37,12 +40,25 @@ pub struct Keeper {
     pub(super) queue: Queue,
     /// Failures in a row, by account.
     failures: Mutex<HashMap<i64, u32>>,
+    /// Rows that went into another one, for who still asks for them.
+    pub(super) heirs: Mutex<LruCache<i64, i64>>,
 }
+
+/// Merged rows that are remembered.
+const HEIRS: NonZeroUsize = NonZeroUsize::new(4096).expect("4096 is not zero");
 
 impl Keeper {
     /// A keeper that does nothing yet.
     pub fn new(provider: Arc<dyn Provider>, pool: Arc<Pool>, store: Store, io: Arc<dyn Io>) -> Self {
-        Self { provider, pool, store, io, queue: Queue::default(), failures: Mutex::default() }
+        Self {
+            provider,
+            pool,
+            store,
+            io,
+            queue: Queue::default(),
+            failures: Mutex::default(),
+            heirs: Mutex::new(LruCache::new(HEIRS)),
+        }
     }
 
     pub(super) fn id(&self) -> &'static str {
@@ -106,7 +122,7 @@ impl Keeper {
             let full = jobs.len() >= JOBS;
             let wake = self.queue.next_due().filter(|_| !full).map_or(tick, |due| due.min(tick));
             tokio::select! {
-                _ = stop.wait_for(|stop| *stop) => break,
+                () = stopped(&mut stop) => break,
                 () = self.pool.noted() => {}
                 () = self.queue.changed() => {}
                 () = tokio::time::sleep_until(wake) => {}
@@ -226,6 +242,9 @@ impl Keeper {
         match self.store.enrolled(row.id, credentials, state).await {
             Ok(rows) => {
                 self.settled(row.id);
+                if let Some(heir) = rows.first().filter(|heir| heir.id != row.id) {
+                    self.heirs.lock().unwrap_or_else(PoisonError::into_inner).put(row.id, heir.id);
+                }
                 for row in &rows {
                     if row.state == State::Pending {
                         tracing::warn!(provider = self.id(), account = %row.label(), id = row.id, origin = %row.origin, "account waits for approval: pollux accounts approve {}", row.id);

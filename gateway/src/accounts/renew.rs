@@ -47,7 +47,10 @@ impl Keeper {
     }
 
     async fn commit(&self, begun: &Row, answer: &Credential) -> Renewal {
-        let save = async || self.store.save_refreshed(begun, answer).await;
+        let save = || {
+            let (store, begun, answer) = (self.store.clone(), begun.clone(), answer.clone());
+            async move { store.save_refreshed(&begun, &answer).await }
+        };
         match persist("new tokens", save).await {
             Ok(rows) => Renewal::Fresh(rows),
             // The intent stays: the next start shows `refresh_unknown`.
@@ -56,18 +59,20 @@ impl Keeper {
     }
 
     async fn bury(&self, begun: &Row, reason: Reason) -> Renewal {
-        match persist("suspension", async || self.store.refuse_refresh(begun, &reason).await).await {
-            Ok(rows) => Renewal::Dead(rows),
-            Err(error) => Renewal::Later(error.to_string()),
-        }
+        let save = || {
+            let (store, begun, reason) = (self.store.clone(), begun.clone(), reason.clone());
+            async move { store.refuse_refresh(&begun, &reason).await }
+        };
+        persist("refused token", save).await.map_or_else(|error| Renewal::Later(error.to_string()), Renewal::Dead)
     }
 
     async fn lose(&self, begun: &Row, text: &str) -> Renewal {
         let reason = unknown(text);
-        match persist("unknown refresh", async || self.store.lost_refresh(begun, &reason).await).await {
-            Ok(rows) => Renewal::Dead(rows),
-            Err(error) => Renewal::Later(error.to_string()),
-        }
+        let save = || {
+            let (store, begun, reason) = (self.store.clone(), begun.clone(), reason.clone());
+            async move { store.lost_refresh(&begun, &reason).await }
+        };
+        persist("unknown refresh", save).await.map_or_else(|error| Renewal::Later(error.to_string()), Renewal::Dead)
     }
 }
 
@@ -80,7 +85,10 @@ pub(super) fn unknown(text: &str) -> Reason {
 }
 
 /// Repeats a write that must not be lost.
-async fn persist<T>(what: &str, write: impl AsyncFn() -> Result<T, StoreError>) -> Result<T, StoreError> {
+async fn persist<T, F>(what: &str, write: impl Fn() -> F) -> Result<T, StoreError>
+where
+    F: Future<Output = Result<T, StoreError>>,
+{
     let mut failures = 0;
     loop {
         match write().await {

@@ -1,7 +1,7 @@
 use super::{AccountsCommand, EXIT_CONFIGURATION};
 use crate::settings::Settings;
 use pollux_sdk::Method;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use std::{process::ExitCode, time::Duration};
 
 /// `pollux accounts ...`: asks the running gateway, which alone may touch its store.
@@ -106,6 +106,7 @@ fn told(value: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     #[test]
     fn tells_the_pools_facts_from_the_providers() {

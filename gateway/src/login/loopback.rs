@@ -1,5 +1,5 @@
 use super::{Desk, Logins, callback, session::LIFE};
-use crate::relay::Service;
+use crate::{accounts::stopped, relay::Service};
 use actix_web::{App, HttpRequest, HttpServer, dev::ServerHandle, http::KeepAlive, web};
 use pollux_sdk::Redirect;
 use std::{
@@ -86,7 +86,7 @@ impl LoopbackTask {
         loop {
             let next = self.open.values().map(|open| open.until).min();
             tokio::select! {
-                _ = stop.wait_for(|stop| *stop) => break,
+                () = stopped(&mut stop) => break,
                 order = self.orders.recv() => match order {
                     Some(Order::Listen(service, reply)) => drop(reply.send(self.listen(&logins, &service))),
                     Some(Order::Finished(provider)) => self.finished(provider),

@@ -40,7 +40,7 @@ fn service(
         multiplexing: own.enable_multiplexing,
         connect_timeout: settings.upstream.connect_timeout,
     };
-    tracing::info!(provider = provider.descriptor().id, proxy = ?own.proxy_shown(), http2 = own.enable_multiplexing, "provider is at work");
+    tracing::info!(provider = provider.descriptor().id, proxy = own.proxy.as_deref().map(without_password), http2 = own.enable_multiplexing, "provider is at work");
     let pool = Arc::new(Pool::new(settings.pool.acquire_timeout, settings.pool.session_ttl));
     let io = Arc::new(AccountIo::new(&profile, own.oauth_tps)?);
     let keeper = Arc::new(Keeper::new(Arc::clone(&provider), Arc::clone(&pool), store.clone(), io));
@@ -55,6 +55,11 @@ fn service(
         prelude_bytes: 64 << 10,
     };
     Ok(Service { provider, pool, keeper, upstream: Upstream::new(&profile)?, limits })
+}
+
+fn without_password(proxy: &str) -> String {
+    let host = url::Url::parse(proxy).ok().and_then(|url| url.host_str().map(ToOwned::to_owned));
+    host.unwrap_or_else(|| "set".to_owned())
 }
 
 /// Gives every service what is stored of it.

@@ -112,18 +112,10 @@ impl Store {
                 Some(subject) => of_subject(&turn, &base.provider, subject).await?,
                 None => None,
             };
-            let model = match known.or_else(|| vacant.take()) {
-                Some(model) => self.renew(&turn, model, &credential, state, base.trusted).await?,
-                None => {
-                    let newcomer =
-                        Newcomer { credential, origin: base.origin.clone(), trusted: base.trusted };
-                    let mut model = self.fresh(&base.provider, &newcomer, state)?;
-                    if newcomer.credential.subject.is_none() {
-                        model.subject = model.own_stand_in();
-                    }
-                    guard(&turn, &mut model, state, None).await?;
-                    insert(&turn, model).await?
-                }
+            let model = if let Some(model) = known.or_else(|| vacant.take()) {
+                self.renew(&turn, model, &credential, state, base.trusted).await?
+            } else {
+                self.add(&turn, &base, credential, state).await?
             };
             models.retain(|former| former.id != model.id);
             models.push(model);
@@ -151,6 +143,24 @@ impl Store {
         Ok(if outdated { merge::keep_tokens(credential, &stored) } else { credential })
     }
 
+    /// Another account of the login that `base` came with.
+    async fn add(
+        &self,
+        turn: &DatabaseTransaction,
+        base: &Model,
+        credential: Credential,
+        state: State,
+    ) -> Result<Model, StoreError> {
+        let nameless = credential.subject.is_none();
+        let newcomer = Newcomer { credential, origin: base.origin.clone(), trusted: base.trusted };
+        let mut model = self.fresh(&base.provider, &newcomer, state)?;
+        if nameless {
+            model.subject = model.own_stand_in();
+        }
+        guard(turn, &mut model, state, None).await?;
+        insert(turn, model).await
+    }
+
     async fn renew(
         &self,
         turn: &DatabaseTransaction,
@@ -162,7 +172,8 @@ impl Store {
         let (former, stood_in) = (model.token_hash.clone(), model.stood_in());
         let stored = model.state.parse().unwrap_or(State::Suspended);
         let settled = merge::settle(stored, model.trusted, wanted, newcomer_trusted);
-        self.fill(&mut model, &merge::merge(self.remains(&model), credential))?;
+        let merged = merge::merge(self.remains(&model), credential);
+        self.fill(&mut model, &merged)?;
         match &credential.subject {
             Some(subject) => model.subject.clone_from(subject),
             None => model.follow(stood_in, &former),

@@ -1,5 +1,6 @@
 //! Rows as the database holds them. Nothing outside the store sees these.
 #![expect(unreachable_pub, reason = "the derive wants public items")]
+#![expect(clippy::struct_field_names, reason = "a model of an AI is not the derive's Model")]
 
 pub mod credential {
     use sea_orm::entity::prelude::*;

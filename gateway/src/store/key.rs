@@ -29,7 +29,7 @@ pub(super) fn from_file(path: &Path) -> Result<Option<Key>, StoreError> {
     };
     let mut text = String::new();
     match file.take(LIMIT).read_to_string(&mut text) {
-        Err(error) if error.kind() != ErrorKind::InvalidData => return Err(StoreError::file(path)(error)),
+        Err(error) if error.kind() != ErrorKind::InvalidData => Err(StoreError::file(path)(error)),
         _ => parse(&text).map(Some).ok_or_else(|| StoreError::KeyMalformed(path.display().to_string())),
     }
 }

@@ -91,3 +91,45 @@ pub(super) fn private() -> OpenOptions {
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_means_one_database() {
+        let file = |path: &str| Location::File(path.into());
+        for (url, expected) in [
+            ("sqlite://data.db", file("data.db")),
+            ("sqlite:data.db", file("data.db")),
+            ("sqlite:./some/data.db", file("./some/data.db")),
+            ("sqlite:///var/lib/data.db", file("/var/lib/data.db")),
+            ("sqlite:/var/lib/data.db?mode=rwc", file("/var/lib/data.db")),
+            ("sqlite://a b%20c.db", file("a b%20c.db")),
+            ("sqlite::memory:", Location::Memory),
+            ("sqlite://:memory:", Location::Memory),
+            ("postgres://me@host/pollux", Location::Postgres),
+            ("postgresql://me:word@host:5433/pollux?sslmode=require", Location::Postgres),
+        ] {
+            assert_eq!(Location::read(url).unwrap(), expected, "{url}");
+        }
+    }
+
+    #[test]
+    fn an_address_that_cannot_be_used_is_refused_without_its_password() {
+        for url in [
+            "",
+            "data.db",
+            "mysql://me:hunter2@host/x",
+            "sqlite:",
+            "sqlite://",
+            "sqlite:data.db?mode=ro",
+            "postgres://me:hunter2@host:port/x",
+        ] {
+            let error = Location::read(url).unwrap_err();
+            assert!(matches!(error, StoreError::BadUrl(_)), "{url}");
+            assert!(error.is_configuration());
+            assert!(!format!("{error} {error:?}").contains("hunter2"), "{url}");
+        }
+    }
+}

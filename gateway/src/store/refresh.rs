@@ -11,8 +11,7 @@ use super::{
 };
 use pollux_sdk::{Credential, Reason};
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DatabaseTransaction, DbBackend, EntityTrait, QueryFilter, QueryOrder,
-    sea_query::Expr,
+    ColumnTrait, DatabaseTransaction, DbBackend, EntityTrait, QueryFilter, QueryOrder, sea_query::Expr,
 };
 use std::time::{Duration, SystemTime};
 

@@ -79,7 +79,9 @@ impl Place<'_> {
 
 fn derive(key: &Key, parts: &[&[u8]]) -> Key {
     let mut mac = <Hmac<Sha256> as hmac::KeyInit>::new_from_slice(key).expect("any length of key will do");
-    parts.iter().for_each(|part| mac.update(part));
+    for part in parts {
+        mac.update(part);
+    }
     mac.finalize().into_bytes().into()
 }
 
