@@ -6,6 +6,7 @@ mod layers;
 mod problem;
 mod providers;
 mod read;
+mod section;
 mod show;
 mod units;
 

@@ -1,0 +1,182 @@
+//! The command line. Exit codes: 0, 2 for a configuration that cannot be used, 1 for all else.
+
+mod healthcheck;
+mod offline;
+
+pub use offline::run_offline;
+
+use clap::{Parser, Subcommand};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+/// The configuration cannot be used.
+pub const EXIT_CONFIGURATION: u8 = 2;
+
+/// Turns a pool of AI accounts into standard AI APIs.
+#[derive(Debug, Clone, Parser)]
+#[command(name = "pollux", version)]
+pub struct Cli {
+    /// Configuration file; written where it does not exist [default: config.toml]
+    #[arg(long, global = true, value_name = "FILE", env = "POLLUX_CONFIG")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// What to do.
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+pub enum Command {
+    /// Serve (the default)
+    Serve,
+    /// List the linked providers
+    Providers,
+    /// Look at the configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Look at and change the accounts
+    #[command(subcommand)]
+    Accounts(AccountsCommand),
+    /// Ask the server on this machine whether it is healthy
+    Healthcheck,
+}
+
+/// `pollux config`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
+pub enum ConfigCommand {
+    /// Say whether the configuration can be used
+    Check,
+    /// Print each value and where it came from, secrets masked
+    Show,
+}
+
+/// `pollux accounts`.
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+pub enum AccountsCommand {
+    /// List all accounts
+    List,
+    /// Show one account
+    Show {
+        /// Account
+        id: String,
+    },
+    /// Let an account that waits for approval serve
+    Approve {
+        /// Account
+        id: String,
+    },
+    /// Let an account serve no more, and keep it
+    Pause {
+        /// Account
+        id: String,
+    },
+    /// Let a paused account serve again
+    Resume {
+        /// Account
+        id: String,
+    },
+    /// Delete an account and its tokens
+    Remove {
+        /// Account
+        id: String,
+    },
+    /// Renew an account's access token now
+    Refresh {
+        /// Account
+        id: String,
+    },
+    /// Give an account facts that only its owner knows, such as a project id
+    Set {
+        /// Account
+        id: String,
+        /// What to set; an empty value takes it away
+        #[arg(required = true, value_name = "KEY=VALUE", value_parser = pair)]
+        values: Vec<(String, String)>,
+    },
+}
+
+/// Reads the arguments of this process.
+///
+/// # Errors
+/// Gives the code to end with where help, the version or a mistake has been printed.
+pub fn parse() -> Result<Cli, ExitCode> {
+    Cli::try_parse().map_err(|error| {
+        // Clap's own code for a mistake is 2, which means a bad configuration here.
+        let code = if error.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
+        let _ = error.print();
+        code
+    })
+}
+
+impl Cli {
+    /// The configuration file to use, whether it exists or not.
+    pub fn config(&self) -> &Path {
+        let named = self.config.as_deref().filter(|path| !path.as_os_str().is_empty());
+        named.unwrap_or(Path::new("config.toml"))
+    }
+
+    /// What to do.
+    pub fn command(&self) -> &Command {
+        self.command.as_ref().unwrap_or(&Command::Serve)
+    }
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.trim().is_empty() => Ok((key.trim().to_owned(), value.to_owned())),
+        _ => Err("expected KEY=VALUE".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(arguments: &[&str]) -> Cli {
+        Cli::try_parse_from(["pollux"].iter().chain(arguments)).unwrap()
+    }
+
+    #[test]
+    fn serves_when_nothing_is_asked() {
+        assert_eq!(*parsed(&[]).command(), Command::Serve);
+        assert_eq!(*parsed(&["serve"]).command(), Command::Serve);
+    }
+
+    #[test]
+    fn takes_the_configuration_before_and_after_the_command() {
+        for arguments in [["--config", "x.toml", "providers"], ["providers", "--config", "x.toml"]] {
+            assert_eq!(parsed(&arguments).config(), Path::new("x.toml"));
+        }
+    }
+
+    #[test]
+    fn an_empty_path_is_the_default_one() {
+        assert_eq!(parsed(&["--config", ""]).config(), Path::new("config.toml"));
+    }
+
+    #[test]
+    fn sets_several_facts_at_once() {
+        let set = AccountsCommand::Set {
+            id: "7".into(),
+            values: vec![("project_id".into(), "a=b".into()), ("note".into(), String::new())],
+        };
+        assert_eq!(
+            *parsed(&["accounts", "set", "7", "project_id=a=b", "note="]).command(),
+            Command::Accounts(set)
+        );
+    }
+
+    #[test]
+    fn refuses_commands_that_lack_something() {
+        for arguments in [
+            &["accounts", "set", "7"][..],
+            &["accounts", "set", "7", "novalue"],
+            &["accounts", "show"],
+            &["config"],
+            &["sreve"],
+        ] {
+            assert!(Cli::try_parse_from(["pollux"].iter().chain(arguments)).is_err(), "{arguments:?}");
+        }
+    }
+}
