@@ -7,7 +7,8 @@ pub use offline::run_offline;
 
 use clap::{Parser, Subcommand};
 use std::{
-    path::{Path, PathBuf},
+    ffi::{OsStr, OsString},
+    path::Path,
     process::ExitCode,
 };
 
@@ -18,9 +19,10 @@ pub const EXIT_CONFIGURATION: u8 = 2;
 #[derive(Debug, Clone, Parser)]
 #[command(name = "pollux", version)]
 pub struct Cli {
+    // Not a path: clap refuses an empty one, and an empty variable is how compose files unset theirs.
     /// Configuration file; written where it does not exist [default: config.toml]
     #[arg(long, global = true, value_name = "FILE", env = "POLLUX_CONFIG")]
-    config: Option<PathBuf>,
+    config: Option<OsString>,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -112,8 +114,8 @@ pub fn parse() -> Result<Cli, ExitCode> {
 impl Cli {
     /// The configuration file to use, whether it exists or not.
     pub fn config(&self) -> &Path {
-        let named = self.config.as_deref().filter(|path| !path.as_os_str().is_empty());
-        named.unwrap_or(Path::new("config.toml"))
+        let named = self.config.as_deref().filter(|path| !path.is_empty());
+        Path::new(named.unwrap_or(OsStr::new("config.toml")))
     }
 
     /// What to do.

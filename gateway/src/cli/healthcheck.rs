@@ -1,5 +1,5 @@
 use std::{
-    io::{self, Read, Write},
+    io::{self, BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpStream},
     time::Duration,
 };
@@ -12,11 +12,12 @@ pub(super) fn ask(address: SocketAddr) -> io::Result<()> {
     let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
-    write!(stream, "GET /healthz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+    let request = format!("GET /healthz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes())?;
     let mut head = Vec::new();
-    stream.take(STATUS_LINE).read_to_end(&mut head)?;
+    BufReader::new(stream.take(STATUS_LINE)).read_until(b'\n', &mut head)?;
     let line = String::from_utf8_lossy(&head);
-    let line = line.lines().next().unwrap_or_default();
+    let line = line.trim_end();
     if line.split(' ').nth(1) == Some("200") {
         Ok(())
     } else {
