@@ -241,6 +241,7 @@ fn postgres_wants_a_sealing_key_that_replicas_share() {
     let message = "config.toml: [basic] key_file: missing; expected a path, or POLLUX_SEALING_KEY in the environment, \
                    as the database is PostgreSQL";
     assert_eq!(Given::file(&text).error(), message);
+    assert_eq!(Given::file(&text).variables(&[("POLLUX_SEALING_KEY", "")]).error(), message);
     assert!(Given::file(&text).variables(&[("POLLUX_SEALING_KEY", "s")]).load().is_ok());
     assert!(Given::file(&format!("{text}key_file = \"k\"\n")).load().is_ok());
 }
@@ -252,6 +253,9 @@ fn a_section_that_its_provider_refuses_is_named_with_its_place() {
     struct Section {
         #[expect(dead_code, reason = "only its type matters")]
         model_list: Vec<String>,
+        #[expect(dead_code, reason = "only its type matters")]
+        #[serde(default)]
+        api_key: Option<String>,
     }
     fn build(settings: pollux_sdk::Settings) -> Result<Arc<dyn Provider>, ConfigError> {
         let id = settings.id;
@@ -261,7 +265,8 @@ fn a_section_that_its_provider_refuses_is_named_with_its_place() {
     static VENDOR: Registration = Registration { id: "my-vendor", build, samples: "{}" };
     let linked = BTreeMap::from([("my-vendor", &VENDOR)]);
     for (text, variable, message) in [
-        ("modle_list = []", None, "unknown field `modle_list`, expected `model_list`"),
+        ("modle_list = []", None, "unknown field `modle_list`, expected `model_list` or `api_key`"),
+        ("model_list = []\napi_key = 4711", None, "api_key: has the wrong type"),
         ("model_list = [1]", None, "invalid type: integer `1`, expected a string"),
         (
             "",
@@ -291,4 +296,19 @@ fn a_section_that_its_provider_refuses_is_named_with_its_place() {
         settings.build_providers(&linked).is_ok_and(|built| built.is_empty()),
         "a provider switched off is not asked"
     );
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_text_makes_the_reading_panic(
+        section in "basic|pool|upstream|providers|providers\\.codex|providers\\.codex\\.oauth|x",
+        key in "listen_addr|listen_port|workers|body_limit|proxy|public_url|loglevel|\"a\\[9\\]\"|oauth",
+        value in r#"-?[0-9]{1,25}|"[ -!#-\[\]-~]{0,20}"|"\PC{0,6}"|\[\]|\{\}|[0-9.e+-]{1,9}|"#,
+        text in "\\PC{0,30}",
+    ) {
+        let variable = format!("POLLUX__{}__{}", section.replace('.', "__"), key.to_uppercase());
+        for file in [format!("{KEY}[{section}]\n{key} = {value}\n"), text] {
+            let _ = Given::file(&file).variables(&[(&variable, &value)]).load();
+        }
+    }
 }
