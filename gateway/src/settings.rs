@@ -161,10 +161,7 @@ impl Settings {
         Ok(show::render(&Layers::read(sources)?))
     }
 
-    /// Where a process on this machine reaches the server that these sources configure.
-    ///
-    /// # Errors
-    /// As `load`.
+    /// Where a process on this machine reaches the server.
     pub fn local_address(&self) -> SocketAddr {
         let address = match self.basic.listen_addr {
             IpAddr::V4(address) if address.is_unspecified() => IpAddr::from([127, 0, 0, 1]),

@@ -78,10 +78,11 @@ fn show(sources: Sources<'_>, linked: &Linked) -> Result<ExitCode, SettingsError
 }
 
 fn health(settings: &Settings) -> ExitCode {
-    match healthcheck::ask(settings.local_address()) {
+    let address = settings.local_address();
+    match healthcheck::ask(address) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            complain(&error);
+            complain(&format!("{address}: {error}"));
             ExitCode::FAILURE
         }
     }

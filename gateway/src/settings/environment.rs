@@ -27,6 +27,10 @@ impl Environment {
         self.0.contains_key(name)
     }
 
+    pub(super) fn has_value(&self, name: &str) -> bool {
+        self.0.get(name).is_some_and(|value| !value.trim().is_empty())
+    }
+
     /// The variables as a layer. `lower` tells a number from text that looks like one.
     pub(super) fn layer(
         &self,

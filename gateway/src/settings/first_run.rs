@@ -138,3 +138,87 @@ fn trial(dialect: Dialect, model: &str) -> Option<(String, String)> {
     };
     Some(call)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::Environment;
+    use pollux_sdk::{Attempt, Call, Credential, Descriptor, Lease, Login, Model, Redirect, Refusal};
+
+    struct Vendor(Descriptor);
+
+    impl Provider for Vendor {
+        fn descriptor(&self) -> &Descriptor {
+            &self.0
+        }
+        fn prepare(&self, _: &Call, _: &Lease<'_>) -> Result<Attempt, Refusal> {
+            unreachable!("nobody calls it here")
+        }
+        fn import(&self, _: &serde_json::Value) -> Option<Credential> {
+            None
+        }
+        fn export(&self, _: &Credential, _: &mut serde_json::Value) {}
+    }
+
+    fn vendor(
+        id: &'static str,
+        dialect: &'static [Dialect],
+        login: bool,
+    ) -> (&'static str, Arc<dyn Provider>) {
+        let redirect = Redirect::Here { path: "/callback", anywhere: false };
+        let descriptor = Descriptor {
+            id,
+            title: "A vendor",
+            dialects: dialect,
+            operations: &[Operation::Generate],
+            models: vec![Model::named("m-1")],
+            aliases: &[],
+            endpoints: Vec::new(),
+            request_headers: &[],
+            reply_headers: &[],
+            login: login.then(|| Login { authorize: "https://vendor".into(), redirect }),
+            single_use_refresh: false,
+        };
+        (id, Arc::new(Vendor(descriptor)))
+    }
+
+    fn told(public_url: &str) -> (String, Settings) {
+        let folder = tempfile::tempdir().unwrap();
+        let variables = [("POLLUX__BASIC__LISTEN_PORT", "9000"), ("POLLUX__BASIC__PUBLIC_URL", public_url)];
+        let environment: Environment =
+            variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into_iter().collect();
+        let file = folder.path().join("config.toml");
+        let (settings, _) =
+            Settings::start(Sources { file: &file, environment: &environment, linked: &[] }).unwrap();
+        let providers =
+            [vendor("one", &[Dialect::Gemini], true), vendor("two", &[Dialect::Responses], false)]
+                .into_iter()
+                .collect();
+        let text = welcome(&file, &settings, &providers);
+        assert!(text.contains(&fs::canonicalize(&file).unwrap().display().to_string()), "{text}");
+        (text, settings)
+    }
+
+    #[test]
+    fn welcome_says_how_to_connect_and_try_each_provider() {
+        let (text, _) = told("");
+        for line in [
+            "open http://localhost:9000/one/auth",
+            "curl 'http://localhost:9000/one/resource:add?key=<pollux_key>'",
+            "curl 'http://localhost:9000/one/v1beta/models/m-1:generateContent?key=<pollux_key>'",
+            "curl 'http://localhost:9000/two/v1/responses?key=<pollux_key>'",
+            r#"'{"model":"m-1","input":"Hello"}'"#,
+        ] {
+            assert!(text.contains(line), "{line} in {text}");
+        }
+        assert!(!text.contains("/two/auth"), "there is no login to open: {text}");
+        assert!(told("https://pollux.example").0.contains("open https://pollux.example/one/auth"));
+    }
+
+    #[test]
+    fn welcome_names_no_key() {
+        let (text, settings) = told("");
+        assert!(!text.contains(settings.basic.pollux_key.expose()));
+        assert!(!text.contains(settings.basic.admin_key.unwrap().expose()));
+    }
+}

@@ -181,7 +181,12 @@ impl ProviderSettings {
         let place =
             [path, quoted].into_iter().flatten().find_map(named).or_else(|| self.origins.values().next());
         let place = place.map_or("configuration", String::as_str);
-        Problem::new(place, &format!("providers.{}", error.provider), "", message)
+        let section = format!("providers.{}", error.provider);
+        match path {
+            // Serde quotes the value it does not like.
+            Some(path) if show::is_secret(path) => Problem::new(place, &section, path, "has the wrong type"),
+            _ => Problem::new(place, &section, "", message),
+        }
     }
 }
 

@@ -47,7 +47,7 @@ fn basic(
     let shutdown_grace = section.duration("shutdown_grace", true);
 
     let replicated = database_url.as_ref().is_some_and(|url| !url.starts_with("sqlite:"));
-    if replicated && key_file.is_none() && !sources.environment.has("POLLUX_SEALING_KEY") {
+    if replicated && key_file.is_none() && !sources.environment.has_value("POLLUX_SEALING_KEY") {
         let message = "missing; expected a path, or POLLUX_SEALING_KEY in the environment, as the database is PostgreSQL";
         section.report(&file, "key_file", message);
     }

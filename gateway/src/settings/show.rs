@@ -40,7 +40,8 @@ pub(super) fn value(key: &str, value: &Value) -> String {
     if is_secret(key) && !empty { format!("\"{MASK}\"") } else { json.to_string() }
 }
 
-fn is_secret(key: &str) -> bool {
+/// By the end of its name, with or without the sections before it.
+pub(super) fn is_secret(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
     ["key", "secret", "password", "token"].iter().any(|end| key.ends_with(end))
 }
