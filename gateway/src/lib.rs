@@ -1,2 +1,3 @@
 //! The host.
 mod bundled;
+pub mod pool;

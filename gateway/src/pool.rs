@@ -1,0 +1,4 @@
+//! Which account serves which request.
+
+pub mod schedule;
+pub mod session;

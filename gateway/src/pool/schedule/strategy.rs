@@ -1,0 +1,107 @@
+//! Who goes first among the accounts that could serve.
+
+use super::AccountId;
+use std::cmp::Reverse;
+
+/// How accounts are ordered, by configuration.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Strategy {
+    /// Higher priority, then more quota left, then fewer in flight, then less recently used.
+    #[default]
+    Balanced,
+}
+
+/// What an order may look at.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Facts {
+    pub(super) id: AccountId,
+    pub(super) priority: i32,
+    pub(super) used_share: Option<f64>,
+    pub(super) in_flight: u32,
+    /// The turn of its last use; 0 is never.
+    pub(super) used: u64,
+}
+
+/// A place in the order; the least goes first. No two accounts share one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Rank {
+    band: Band,
+    load: u32,
+    used: u64,
+    id: AccountId,
+}
+
+/// Accounts of one band are equally good for a new session; load alone does not part them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Band {
+    priority: Reverse<i32>,
+    spent: u8,
+}
+
+impl Strategy {
+    pub(super) fn rank(self, facts: &Facts) -> Rank {
+        let Facts { id, priority, used_share, in_flight, used } = *facts;
+        let priority = Reverse(priority);
+        match self {
+            Self::Balanced => {
+                Rank { band: Band { priority, spent: tenths(used_share) }, load: in_flight, used, id }
+            }
+        }
+    }
+}
+
+impl Rank {
+    pub(super) fn band(&self) -> Band {
+        self.band
+    }
+}
+
+/// The used share in tenths, so that a percent more or less does not outweigh load.
+/// Unknown counts as half: as unused it would draw every request until its first reading, which may never come.
+fn tenths(used: Option<f64>) -> u8 {
+    let share = used.filter(|share| !share.is_nan()).unwrap_or(0.5).clamp(0.0, 1.0);
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 10 by the clamp")]
+    let tenths = (share * 10.0).floor() as u8;
+    tenths
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn balanced_looks_at_priority_quota_load_use_and_id_in_this_order() {
+        let base = Facts { id: 5, priority: 0, used_share: Some(0.55), in_flight: 3, used: 9 };
+        let rank = |facts: Facts| Strategy::Balanced.rank(&facts);
+        let better = [
+            Facts { priority: 1, used_share: Some(1.0), ..base },
+            Facts { used_share: Some(0.49), in_flight: 9, ..base },
+            Facts { in_flight: 2, used: 99, ..base },
+            Facts { used: 8, id: 6, ..base },
+            Facts { id: 4, ..base },
+            Facts { used_share: Some(0.59), in_flight: 2, ..base },
+            Facts { used_share: None, in_flight: 2, ..base },
+        ];
+        for facts in better {
+            assert!(rank(facts) < rank(base), "{facts:?}");
+        }
+        assert_eq!(rank(Facts { in_flight: 0, used: 0, id: 1, ..base }).band(), rank(base).band());
+    }
+
+    #[test]
+    fn every_reading_has_a_tenth() {
+        let table = [
+            (None, 5),
+            (Some(f64::NAN), 5),
+            (Some(-3.0), 0),
+            (Some(0.0), 0),
+            (Some(0.099), 0),
+            (Some(0.1), 1),
+            (Some(1.0), 10),
+            (Some(f64::INFINITY), 10),
+        ];
+        for (used, expected) in table {
+            assert_eq!(tenths(used), expected, "{used:?}");
+        }
+    }
+}
