@@ -11,6 +11,8 @@ mod strategy;
 mod upkeep;
 
 #[cfg(test)]
+mod naive;
+#[cfg(test)]
 mod tests;
 
 use super::session::{Bound, CAPACITY, Memory, affinity, fingerprint};

@@ -1,5 +1,6 @@
 //! Each rule by example; `agreement` holds all of them together against the naive scheduler.
 
+mod agreement;
 mod rules;
 
 use super::*;
