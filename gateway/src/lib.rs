@@ -10,5 +10,4 @@ mod admin;
 mod auth;
 mod bridge;
 mod bundled;
-pub mod cli;
-pub mod settings;
+pub mod pool;

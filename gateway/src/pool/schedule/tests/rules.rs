@@ -307,6 +307,15 @@ fn a_new_session_does_not_go_to_a_lesser_band() {
 }
 
 #[test]
+fn a_new_session_goes_to_one_of_the_eight_least_loaded() {
+    let mut schedule = pool(1..=9);
+    schedule.choose(&Ask { tried: &[1, 2, 3, 4, 6, 7, 8, 9], ..m() }, at(0));
+    let ids: BTreeSet<_> =
+        (0..200).map(|name| serve(&mut schedule, &session("m", &name.to_string()), at(0)).id).collect();
+    assert_eq!(ids, [1, 2, 3, 4, 6, 7, 8, 9].into());
+}
+
+#[test]
 fn a_session_moves_for_good_when_its_account_rests() {
     let mut schedule = pool([1, 2]);
     let home = serve(&mut schedule, &session("m", "s"), at(0)).id;
@@ -477,6 +486,21 @@ fn explains_each_account_in_order_of_choice() {
         (6, Standing::Expired),
     ];
     assert_eq!(told, expected);
+}
+
+#[test]
+fn a_removed_account_leaves_nothing_behind() {
+    let mut schedule = schedule();
+    schedule.upsert(Account { expires_at: Some(at(90)), ..account(1) });
+    schedule.choose(&m(), at(0));
+    schedule.cool(1, None, at(50), at(0));
+    schedule.cool(1, Some("m"), at(60), at(0));
+    schedule.refused(1);
+    schedule.refresh_failed(1, at(70));
+    schedule.remove(1);
+    assert!(schedule.frees.is_empty() && schedule.expiries.is_empty() && schedule.take_wanted().is_empty());
+    schedule.upsert(account(2));
+    assert_eq!((schedule.entries.len(), schedule.choose(&m(), at(0))), (1, granted(2)));
 }
 
 #[test]
