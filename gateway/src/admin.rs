@@ -40,11 +40,13 @@ struct Change {
     extra: Map<String, Value>,
     priority: Option<i32>,
     #[serde(default, deserialize_with = "given")]
-    max_in_flight: Option<Option<u32>>,
+    max_in_flight: Nullable,
 }
 
-/// Tells `null` from absent.
-fn given<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Option<u32>>, D::Error> {
+/// Absent: as it is. `null`: no limit.
+type Nullable = Option<Option<u32>>;
+
+fn given<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Nullable, D::Error> {
     Option::deserialize(deserializer).map(Some)
 }
 
@@ -94,7 +96,16 @@ async fn action(context: Arc<Context>, request: HttpRequest) -> HttpResponse {
         let (row, service) = found(&context, &request).await?;
         let action = request.match_info().get("action").unwrap_or_default();
         match (action, row.state) {
-            ("approve", State::Pending) => into_state(&context, &service, &row, State::Active).await,
+            ("approve", State::Pending) => {
+                let row = context.store.approve(row.id).await.map_err(unavailable)?.ok_or_else(|| missing(row.id))?;
+                Ok(changed(&context, &service, &row))
+            }
+            ("lift", _) => {
+                for (model, _) in service.pool.lift(row.id) {
+                    context.store.lift(row.id, model.as_deref()).await.map_err(unavailable)?;
+                }
+                Ok(told(&context, &row))
+            }
             ("pause", State::Active) => into_state(&context, &service, &row, State::Paused).await,
             ("resume", State::Paused) => into_state(&context, &service, &row, State::Active).await,
             ("resume" | "refresh", State::Suspended) => into_state(&context, &service, &row, State::Validating).await,
@@ -119,11 +130,14 @@ async fn into_state(
     state: State,
 ) -> Result<Value, Fault> {
     let row = context.store.set_state(row.id, state, None).await.map_err(unavailable)?;
-    let row = row.ok_or_else(|| missing(0))?;
-    tracing::info!(account = %row.label(), %state, "account changed by its owner");
-    service.keeper.take(&row);
-    service.keeper.look_after(&row);
-    Ok(told(context, &row))
+    Ok(changed(context, service, &row.ok_or_else(|| missing(0))?))
+}
+
+fn changed(context: &Context, service: &Service, row: &Row) -> Value {
+    tracing::info!(account = %row.label(), state = %row.state, "account changed by its owner");
+    service.keeper.take(row);
+    service.keeper.look_after(row);
+    told(context, row)
 }
 
 fn admit(context: &Context, request: &HttpRequest) -> Result<(), Fault> {

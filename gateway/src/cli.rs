@@ -1,8 +1,10 @@
 //! The command line. Exit codes: 0, 2 for a configuration that cannot be used, 1 for all else.
 
+mod accounts;
 mod healthcheck;
 mod offline;
 
+pub use accounts::accounts;
 pub use offline::run_offline;
 
 use clap::{Parser, Subcommand};

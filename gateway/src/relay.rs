@@ -213,13 +213,12 @@ impl Relay {
         );
         match (verdict.next, &verdict.effect) {
             // Cooling, refreshing and suspended accounts are not chosen anyway, and may come back in time.
-            (Next::Rotate, Effect::Cool(..) | Effect::Refresh) => {}
+            (Next::Rotate, Effect::Cool(..) | Effect::Refresh) | (Next::Deliver, _) => {}
             (Next::Rotate, _) => self.tried.push(id),
             (Next::Again(pause), _) => {
                 self.tried.push(id);
                 self.pausing.push((id, pause));
             }
-            (Next::Deliver, _) => {}
         }
         let deliver = verdict.next == Next::Deliver;
         grant.settle(verdict.effect.clone());
@@ -236,7 +235,7 @@ impl Relay {
         story.verdict = "exhausted";
         match (self.last.take(), denied) {
             (Some((failed, verdict)), denied) => {
-                let soonest = denied.and_then(|denied| denied.soonest());
+                let soonest = denied.and_then(Denied::soonest);
                 failed.answer(&self.service, &self.call, &verdict, soonest)
             }
             (None, denied) => {

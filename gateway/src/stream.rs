@@ -105,7 +105,7 @@ impl Live {
         let summary = self.reader.finish();
         let usage = summary.usage;
         if let Some(mut grant) = self.grant.take() {
-            grant.learn(summary);
+            grant.learn(&summary);
             grant.succeed();
         }
         usage
@@ -335,7 +335,7 @@ impl Drop for Live {
             }
         }
         if let Some(mut grant) = self.grant.take() {
-            grant.learn(summary);
+            grant.learn(&summary);
             if self.ended {
                 grant.succeed();
             }

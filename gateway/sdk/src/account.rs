@@ -56,7 +56,9 @@ impl Credential {
     /// # Errors
     /// Fails while there is none.
     pub fn access(&self) -> Result<&Secret, Reason> {
-        self.access.as_ref().ok_or_else(|| Reason::new("no_access_token", "the account has no access token yet"))
+        self.access
+            .as_ref()
+            .ok_or_else(|| Reason::new("no_access_token", "the account has no access token yet"))
     }
 }
 

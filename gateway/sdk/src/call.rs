@@ -93,7 +93,8 @@ impl Request {
     }
     /// A POST of JSON bytes.
     pub fn post(url: impl Into<String>, body: impl Into<Bytes>) -> Self {
-        Self { body: body.into(), ..Self::new(Method::POST, url) }.header(header::CONTENT_TYPE, "application/json")
+        Self { body: body.into(), ..Self::new(Method::POST, url) }
+            .header(header::CONTENT_TYPE, "application/json")
     }
     /// Adds a header.
     #[must_use]
@@ -106,8 +107,9 @@ impl Request {
     /// # Errors
     /// Fails when the secret cannot be a header's value.
     pub fn secret(mut self, name: HeaderName, prefix: &str, secret: &Secret) -> Result<Self, Reason> {
-        let mut value = HeaderValue::try_from(format!("{prefix}{}", secret.expose()))
-            .map_err(|_| Reason::new("malformed_secret", "the stored secret has characters that no header may have"))?;
+        let mut value = HeaderValue::try_from(format!("{prefix}{}", secret.expose())).map_err(|_| {
+            Reason::new("malformed_secret", "the stored secret has characters that no header may have")
+        })?;
         value.set_sensitive(true);
         self.headers.insert(name, value);
         Ok(self)

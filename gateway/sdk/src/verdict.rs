@@ -131,7 +131,7 @@ impl Failure<'_> {
                 Verdict::suspend(Reason::new("payment_required", "upstream asks for payment"))
             }
             Cause::Status(StatusCode::TOO_MANY_REQUESTS) => {
-                Verdict::cool(Scope::Model, self.now + self.retry_after().unwrap_or(Duration::from_secs(60)))
+                Verdict::cool(Scope::Model, self.now + self.retry_after().unwrap_or(Duration::from_mins(1)))
             }
             Cause::Status(status) if status.is_server_error() => Verdict::AGAIN,
             _ => Verdict::DELIVER,

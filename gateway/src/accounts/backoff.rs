@@ -2,7 +2,7 @@ use std::time::Duration;
 
 /// Pause before try number `failures + 1`: 1, 2, 4 ... seconds, at most five minutes.
 pub(super) fn backoff(failures: u32) -> Duration {
-    Duration::from_secs(1 << failures.saturating_sub(1).min(9)).min(Duration::from_secs(300))
+    Duration::from_secs(1 << failures.saturating_sub(1).min(9)).min(Duration::from_mins(5))
 }
 
 #[cfg(test)]

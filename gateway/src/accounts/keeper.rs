@@ -24,7 +24,7 @@ use tokio::{
 };
 
 /// Tokens are renewed this long before their end.
-const MARGIN: Duration = Duration::from_secs(300);
+const MARGIN: Duration = Duration::from_mins(5);
 /// Account operations of one provider at a time.
 const JOBS: usize = 16;
 /// A validation that never succeeds is given up after so many tries (more than an hour).
@@ -70,8 +70,9 @@ impl Keeper {
     /// # Errors
     /// Fails when the store does.
     pub async fn resume(&self, rows: Vec<Row>) -> Result<(), StoreError> {
+        let interrupted: HashSet<i64> = self.store.interrupted().await?.iter().map(|row| row.id).collect();
         for mut row in rows {
-            if row.refresh_intent {
+            if interrupted.contains(&row.id) {
                 row = self.interrupted(row).await?;
             }
             match row.state {
@@ -292,7 +293,7 @@ impl Keeper {
 
 /// Whether there is no access token, or one that ends too soon to enroll with.
 fn stale(credential: &Credential, now: SystemTime) -> bool {
-    let ends_soon = credential.expires_at.is_some_and(|at| at <= now + Duration::from_secs(60));
+    let ends_soon = credential.expires_at.is_some_and(|at| at <= now + Duration::from_mins(1));
     credential.refresh.is_some() && (credential.access.is_none() || ends_soon)
 }
 

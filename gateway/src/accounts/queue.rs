@@ -23,7 +23,7 @@ impl Queue {
         let now = Instant::now();
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let due: Vec<i64> = waiting.iter().filter(|(_, at)| **at <= now).map(|(id, _)| *id).take(room).collect();
-        due.iter().for_each(|id| drop(waiting.remove(id)));
+        waiting.retain(|id, _| !due.contains(id));
         due
     }
 

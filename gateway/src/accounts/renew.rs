@@ -9,7 +9,7 @@ pub(super) enum Renewal {
     /// The new tokens are durable; every row that held the old one.
     Fresh(Vec<Row>),
     /// Somebody else changed the row meanwhile: this is what it is now, if it still is.
-    Overtaken(Option<Row>),
+    Overtaken(Option<Box<Row>>),
     /// Not now; nothing was spent.
     Later(String),
     /// For good, or until a person acts; every row that held the token.
@@ -28,7 +28,7 @@ impl Keeper {
         }
         let row = match self.store.begin_refresh(row.id, row.revision).await {
             Ok(Some(row)) => row,
-            Ok(None) => return Renewal::Overtaken(self.store.get(row.id).await.ok().flatten()),
+            Ok(None) => return Renewal::Overtaken(self.store.get(row.id).await.ok().flatten().map(Box::new)),
             Err(error) => return Renewal::Later(error.to_string()),
         };
         match self.provider.obtain(self.io.as_ref(), Grant::Refresh(&row.credential)).await {

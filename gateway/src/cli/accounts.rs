@@ -88,19 +88,14 @@ fn told(value: &Value) -> String {
         Value::Null => "-".to_owned(),
         other => other.to_string(),
     };
-    let mut lines = format!("{:<6} {:<12} {:<16} {:<32} REASON\n", "ID", "PROVIDER", "STATE", "LABEL");
+    let mut lines = vec![format!("{:<6} {:<12} {:<16} {:<32} REASON", "ID", "PROVIDER", "STATE", "LABEL")];
     for account in accounts {
         let reason = account.pointer("/reason/text").and_then(Value::as_str).unwrap_or("");
         let link = account.pointer("/reason/link").and_then(Value::as_str).unwrap_or("");
-        lines += &format!(
-            "{:<6} {:<12} {:<16} {:<32} {reason} {link}\n",
-            text(account, "id"),
-            text(account, "provider"),
-            text(account, "state"),
-            text(account, "label")
-        );
+        let [id, provider, state, label] = ["id", "provider", "state", "label"].map(|key| text(account, key));
+        lines.push(format!("{id:<6} {provider:<12} {state:<16} {label:<32} {reason} {link}"));
     }
-    lines
+    lines.join("\n") + "\n"
 }
 
 #[cfg(test)]

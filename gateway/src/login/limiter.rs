@@ -7,7 +7,7 @@ use std::{
 
 /// Attempts of one address within a window.
 const ATTEMPTS: u32 = 30;
-const WINDOW: Duration = Duration::from_secs(60);
+const WINDOW: Duration = Duration::from_mins(1);
 const ADDRESSES: NonZeroUsize = NonZeroUsize::new(10_000).expect("ten thousand is not zero");
 
 /// Counts login attempts by address.

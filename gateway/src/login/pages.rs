@@ -61,7 +61,7 @@ pub(super) fn key_wanted(request: &HttpRequest, about: &Descriptor, wrong: bool)
 }
 
 /// The way for browsers on another machine: the vendor's redirect cannot reach this server.
-pub(super) fn carry(about: &Descriptor, target: &str, cookie: Cookie<'_>) -> HttpResponse {
+pub(super) fn carry(about: &Descriptor, target: &str, cookie: &Cookie<'_>) -> HttpResponse {
     let body = html! {
         ol {
             li {
@@ -75,7 +75,7 @@ pub(super) fn carry(about: &Descriptor, target: &str, cookie: Cookie<'_>) -> Htt
         }
     };
     let mut response = page(200, &format!("Connect {}", about.title), None, &body);
-    if let Err(error) = response.add_cookie(&cookie) {
+    if let Err(error) = response.add_cookie(cookie) {
         tracing::error!(%error, "login cookie not set");
     }
     response

@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 use std::time::{Duration, SystemTime};
 
 /// How long a login may take.
-pub(super) const LIFE: Duration = Duration::from_secs(15 * 60);
+pub(super) const LIFE: Duration = Duration::from_mins(15);
 
 /// A login that has just begun.
 pub(super) struct Session {

@@ -65,7 +65,7 @@ async fn begin(
     tracing::info!(provider = about.id, origin = %origin.address, trusted = origin.trusted, "login begun");
     let cookie = session::cookie(about.id, Some(&session.id), desk.logins.settings.basic.insecure_cookie);
     if carried {
-        return pages::carry(about, &target, cookie);
+        return pages::carry(about, &target, &cookie);
     }
     HttpResponse::TemporaryRedirect()
         .cookie(cookie)

@@ -58,7 +58,7 @@ impl Grant {
     }
 
     /// What the answer said of itself.
-    pub fn learn(&mut self, summary: Summary) {
+    pub fn learn(&mut self, summary: &Summary) {
         if let Some(quota) = &summary.quota {
             self.reading(quota);
         }

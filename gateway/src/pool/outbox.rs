@@ -16,10 +16,3 @@ pub struct Outbox {
     /// Wanted: a fresh token.
     pub refresh: BTreeSet<AccountId>,
 }
-
-impl Outbox {
-    /// Whether there is nothing to do.
-    pub fn is_empty(&self) -> bool {
-        self.cooled.is_empty() && self.suspended.is_empty() && self.refresh.is_empty()
-    }
-}

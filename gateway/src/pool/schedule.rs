@@ -25,7 +25,6 @@ use std::{
 };
 use strategy::Rank;
 pub use strategy::Strategy;
-pub use upkeep::Cooldown;
 
 /// The store's key of an account.
 pub type AccountId = i64;

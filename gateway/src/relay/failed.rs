@@ -78,7 +78,8 @@ fn retry_after(dialect: Dialect, body: &Bytes, until: Option<SystemTime>, now: S
         return None;
     }
     let wait = until?.duration_since(now).unwrap_or_default();
-    (wait <= LONGEST_RETRY).then(|| wait.as_secs_f64().ceil().max(1.0) as u64)
+    // Rounded up: a client that comes a moment too early waits a whole turn for it.
+    (wait <= LONGEST_RETRY).then(|| (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1))
 }
 
 /// A fault of our own, in the client's dialect.

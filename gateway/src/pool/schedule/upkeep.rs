@@ -73,6 +73,7 @@ impl Schedule {
     }
 
     /// Switches an account on or off.
+    #[cfg(test)]
     pub fn set_enabled(&mut self, id: AccountId, enabled: bool) {
         if let Some(entry) = self.entry_mut(id) {
             entry.account.enabled = enabled;
@@ -89,6 +90,7 @@ impl Schedule {
     }
 
     /// Requests in flight.
+    #[cfg(test)]
     pub fn in_flight(&self, id: AccountId) -> u32 {
         self.entry(id).map_or(0, |entry| entry.in_flight)
     }
@@ -256,6 +258,7 @@ impl Schedule {
     }
 
     /// The next time a deadline frees an account; later than `now`.
+    #[cfg(test)]
     pub fn next_event(&mut self, now: SystemTime) -> Option<SystemTime> {
         self.advance(now);
         self.frees.first().map(|(at, _, _)| *at)
