@@ -1,2 +1,4 @@
 //! The host.
+
 mod bundled;
+pub mod store;
