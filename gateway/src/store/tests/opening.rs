@@ -163,6 +163,10 @@ async fn a_damaged_row_is_out_alone_and_its_token_brings_it_back() {
         let healed = ingested(&store, trusted(Credential::from_refresh("r1"))).await;
         assert_eq!((healed.id, healed.state, refresh_of(&healed)), (bad.id, State::Validating, "r1"));
         assert_eq!(healed.credential.subject.as_deref(), Some("bad"));
+        let early = Credential { expires_at: Some(at(1)), ..known("bad", "r1") };
+        let enrolled = store.enrolled(healed.id, vec![early], State::Active).await.unwrap().remove(0);
+        assert_eq!((enrolled.id, enrolled.state), (bad.id, State::Active));
+        assert!(enrolled.credential.access.is_some());
     })
     .await;
 }
