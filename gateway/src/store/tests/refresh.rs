@@ -34,6 +34,24 @@ async fn of_many_that_want_to_refresh_one_may() {
 }
 
 #[tokio::test]
+async fn a_refresh_waits_for_a_change_under_way_and_then_sees_it() {
+    everywhere(async |ground| {
+        let store = ground.open().await;
+        let row = active(&store, "s", "r1").await;
+        let replica = if ground.shared() { ground.open().await } else { store.clone() };
+        let turn = store.turn().await.unwrap();
+        let task = tokio::spawn(async move { replica.begin_refresh(row.id, row.revision).await.unwrap() });
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        assert!(!task.is_finished());
+        let changed = Entity::update_many().col_expr(Column::Revision, Expr::value(row.revision + 1));
+        changed.exec(&turn).await.unwrap();
+        turn.commit().await.unwrap();
+        assert!(task.await.unwrap().is_none(), "it looked at what was there before the change");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn accounts_of_one_login_are_refreshed_as_one() {
     everywhere(async |ground| {
         let store = ground.open().await;
@@ -113,7 +131,9 @@ async fn a_crash_between_intent_and_answer_is_seen_and_the_token_is_never_tried_
         assert!(store.begin_refresh(row.id, marked.revision).await.unwrap().is_none());
         let again = ingested(&store, trusted(Credential::from_refresh("r1"))).await;
         assert_eq!((again.id, again.state), (row.id, State::RefreshUnknown));
-        store.set_state(row.id, State::Paused, None).await.unwrap();
+        let paused = store.set_state(row.id, State::Paused, None).await.unwrap().unwrap();
+        assert_eq!(paused.state, State::Paused);
+        assert!(store.begin_refresh(row.id, paused.revision).await.unwrap().is_none());
         let forced = store.set_state(row.id, State::Active, None).await.unwrap().unwrap();
         assert_eq!(forced.state, State::RefreshUnknown);
         assert!(store.begin_refresh(row.id, forced.revision).await.unwrap().is_none());
