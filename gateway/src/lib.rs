@@ -1,31 +1,4 @@
-//! The host: it turns linked providers into one gateway.
-//!
-//! It knows routes, attempts, accounts, storage and pages. It never knows a provider by name: [`run`] serves
-//! whatever is linked (see `bundled.rs`, or link your own and call it).
-//!
-//! Start reading at [`startup`], then follow a request: [`routes`], [`serve`], [`relay`], [`stream`].
+//! The host.
 
-mod accounts;
-mod admin;
-mod auth;
-mod bridge;
 mod bundled;
-mod cli;
-mod log;
-mod login;
-mod origin;
-mod pool;
-mod relay;
-mod resource;
-mod routes;
-mod run;
-mod serve;
-mod server;
-pub mod settings;
-pub mod startup;
-mod store;
-mod story;
-mod stream;
-mod upstream;
-
-pub use run::run;
+pub mod store;

@@ -137,7 +137,9 @@ impl Store {
         let stored = self.remains(base);
         let outdated = match self.token_hash(&base.provider, &credential) {
             None => true,
-            Some(hash) if hash == base.token_hash => stored.expires_at > credential.expires_at,
+            Some(hash) if hash == base.token_hash => {
+                stored.access.is_some() && stored.expires_at > credential.expires_at
+            }
             Some(hash) => spent::heir(turn, &base.provider, &hash).await?.as_ref() == Some(&base.token_hash),
         };
         Ok(if outdated { merge::keep_tokens(credential, &stored) } else { credential })

@@ -45,6 +45,8 @@ impl Store {
 
     /// The vendor answered: every row that shares the token of `begun` takes the answer over what it holds. An
     /// account that was given up for lost comes back. None is left if all were removed or logged in anew meanwhile.
+    ///
+    /// On an error ask again: `answer` may hold the only token that is still good.
     pub async fn save_refreshed(&self, begun: &Row, answer: &Credential) -> Result<Vec<Row>, StoreError> {
         let TokenHash(former) = &begun.token_hash;
         let turn = self.turn().await?;
