@@ -14,8 +14,13 @@ use std::{sync::Arc, time::SystemTime};
 
 /// `/admin/accounts` and what is below it.
 pub fn mount(app: &mut web::ServiceConfig, context: &Arc<Context>) {
-    let (all, one, act, edit, gone) =
-        (Arc::clone(context), Arc::clone(context), Arc::clone(context), Arc::clone(context), Arc::clone(context));
+    let (all, one, act, edit, gone) = (
+        Arc::clone(context),
+        Arc::clone(context),
+        Arc::clone(context),
+        Arc::clone(context),
+        Arc::clone(context),
+    );
     app.route("/admin/accounts", web::get().to(move |request: HttpRequest| list(Arc::clone(&all), request)))
         .service(
             web::resource("/admin/accounts/{id}")
@@ -97,7 +102,12 @@ async fn action(context: Arc<Context>, request: HttpRequest) -> HttpResponse {
         let action = request.match_info().get("action").unwrap_or_default();
         match (action, row.state) {
             ("approve", State::Pending) => {
-                let row = context.store.approve(row.id).await.map_err(unavailable)?.ok_or_else(|| missing(row.id))?;
+                let row = context
+                    .store
+                    .approve(row.id)
+                    .await
+                    .map_err(unavailable)?
+                    .ok_or_else(|| missing(row.id))?;
                 Ok(changed(&context, &service, &row))
             }
             ("lift", _) => {
@@ -108,7 +118,9 @@ async fn action(context: Arc<Context>, request: HttpRequest) -> HttpResponse {
             }
             ("pause", State::Active) => into_state(&context, &service, &row, State::Paused).await,
             ("resume", State::Paused) => into_state(&context, &service, &row, State::Active).await,
-            ("resume" | "refresh", State::Suspended) => into_state(&context, &service, &row, State::Validating).await,
+            ("resume" | "refresh", State::Suspended) => {
+                into_state(&context, &service, &row, State::Validating).await
+            }
             ("refresh", State::Active) => {
                 service.pool.want_refresh(row.id);
                 Ok(told(&context, &row))
@@ -123,12 +135,7 @@ async fn action(context: Arc<Context>, request: HttpRequest) -> HttpResponse {
     respond(&request, answer.await)
 }
 
-async fn into_state(
-    context: &Context,
-    service: &Service,
-    row: &Row,
-    state: State,
-) -> Result<Value, Fault> {
+async fn into_state(context: &Context, service: &Service, row: &Row, state: State) -> Result<Value, Fault> {
     let row = context.store.set_state(row.id, state, None).await.map_err(unavailable)?;
     Ok(changed(context, service, &row.ok_or_else(|| missing(0))?))
 }
@@ -150,7 +157,8 @@ fn admit(context: &Context, request: &HttpRequest) -> Result<(), Fault> {
 async fn found(context: &Context, request: &HttpRequest) -> Result<(Row, Arc<Service>), Fault> {
     admit(context, request)?;
     let id = request.match_info().get("id").unwrap_or_default();
-    let number: i64 = id.parse().map_err(|_| Fault::bad_request(Some("id"), "an account's id is a number"))?;
+    let number: i64 =
+        id.parse().map_err(|_| Fault::bad_request(Some("id"), "an account's id is a number"))?;
     let row = context.store.get(number).await.map_err(unavailable)?.ok_or_else(|| missing(number))?;
     let service = context.services.iter().find(|service| service.id() == row.provider);
     let text = || format!("provider `{}` is not at work", row.provider);
@@ -176,6 +184,7 @@ fn told(context: &Context, row: &Row) -> Value {
         "reason": row.reason.as_ref().map(|reason| json!({
             "code": reason.code, "text": reason.text, "link": reason.link,
         })),
+        "refreshing": row.refresh_intent,
         "cooling": cooling,
         "expires_at": row.credential.expires_at.map(unix),
         "origin": row.origin,

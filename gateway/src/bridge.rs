@@ -24,9 +24,8 @@ pub fn status(status: StatusCode) -> ActixStatus {
 /// The headers of `list`; `x-codex-*` names a family.
 pub fn allowed(headers: &HeaderMap, list: &[&str]) -> HeaderMap {
     let listed = |name: &str| {
-        list.iter().any(|entry| {
-            entry.strip_suffix('*').map_or(*entry == name, |family| name.starts_with(family))
-        })
+        list.iter()
+            .any(|entry| entry.strip_suffix('*').map_or(*entry == name, |family| name.starts_with(family)))
     };
     headers
         .iter()

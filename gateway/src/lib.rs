@@ -1,4 +1,36 @@
-//! The host.
+//! The host: it turns linked providers into one gateway.
+//!
+//! It knows routes, attempts, accounts, storage and pages. It never knows a provider by name: [`run`] serves
+//! whatever is linked (see `bundled.rs`, or link your own and call it).
+//!
+//! Start reading at [`startup`], then follow a request: [`routes`], [`serve`], [`relay`], [`stream`].
 
+#![allow(
+    unreachable_pub,
+    reason = "in here `pub` means: used by other modules; what leaves the crate stands below"
+)]
+
+mod accounts;
+mod admin;
+mod auth;
+mod bridge;
 mod bundled;
-pub mod store;
+mod cli;
+mod log;
+mod login;
+mod origin;
+mod pool;
+mod relay;
+mod resource;
+mod routes;
+mod run;
+mod serve;
+mod server;
+pub mod settings;
+pub mod startup;
+mod store;
+mod story;
+mod stream;
+mod upstream;
+
+pub use run::run;

@@ -16,7 +16,9 @@ pub fn start(basic: &Basic) -> Result<(), String> {
     let lines = fmt::layer().with_writer(std::io::stdout);
     let registry = tracing_subscriber::registry().with(filter);
     let started = match basic.log_format {
-        LogFormat::Text => registry.with(lines.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stdout()))).try_init(),
+        LogFormat::Text => {
+            registry.with(lines.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stdout()))).try_init()
+        }
         LogFormat::Json => registry.with(lines.json().flatten_event(true)).try_init(),
     };
     // Two gateways in one process share the first one's log.

@@ -14,7 +14,8 @@ const FORWARDING: [&str; 3] = ["forwarded", "x-forwarded-for", "x-real-ip"];
 pub fn of(request: &HttpRequest, trusted_proxies: &[IpNet]) -> Origin {
     let header = |name: &str| request.headers().get_all(name).filter_map(|value| value.to_str().ok());
     let forwarded = FORWARDING.iter().any(|name| header(name).next().is_some());
-    let chain: Vec<&str> = header("x-forwarded-for").flat_map(|list| list.split(',')).map(str::trim).collect();
+    let chain: Vec<&str> =
+        header("x-forwarded-for").flat_map(|list| list.split(',')).map(str::trim).collect();
     judge(request.peer_addr().map(|peer| peer.ip()), forwarded, &chain, trusted_proxies)
 }
 
@@ -53,7 +54,9 @@ mod tests {
 
     #[test]
     fn believes_only_what_a_trusted_proxy_says() {
-        let table: [(&str, bool, &[&str], &[&str], &str, bool); 11] = [
+        type Case =
+            (&'static str, bool, &'static [&'static str], &'static [&'static str], &'static str, bool);
+        let table: [Case; 11] = [
             ("127.0.0.1", false, &[], &[], "127.0.0.1", true),
             ("192.168.1.7", false, &[], &[], "192.168.1.7", true),
             ("::ffff:10.0.0.1", false, &[], &[], "10.0.0.1", true),

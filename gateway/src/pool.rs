@@ -117,13 +117,16 @@ impl Pool {
         let mut place: Option<Place<'_>> = None;
         loop {
             let now = SystemTime::now();
-            let (cooling_until, held_up) = match self.choose(place.as_ref().map(|place| place.ticket), &ask, now) {
-                Ok((held, moved)) => return Ok(Grant::new(Arc::clone(self), held, wish, moved, now)),
-                Err(Choice::Wait { cooling_until, busy, refreshing }) => (cooling_until, busy || refreshing),
-                Err(Choice::Exhausted) => return Err(Denied::Exhausted),
-                Err(_) if self.lock().held.is_empty() => return Err(Denied::Empty),
-                Err(_) => return Err(Denied::NoModel),
-            };
+            let (cooling_until, held_up) =
+                match self.choose(place.as_ref().map(|place| place.ticket), &ask, now) {
+                    Ok((held, moved)) => return Ok(Grant::new(Arc::clone(self), held, wish, moved, now)),
+                    Err(Choice::Wait { cooling_until, busy, refreshing }) => {
+                        (cooling_until, busy || refreshing)
+                    }
+                    Err(Choice::Exhausted) => return Err(Denied::Exhausted),
+                    Err(_) if self.lock().held.is_empty() => return Err(Denied::Empty),
+                    Err(_) => return Err(Denied::NoModel),
+                };
             let left = deadline.saturating_duration_since(Instant::now());
             let rest = cooling_until.map(|until| until.duration_since(now).unwrap_or_default());
             let in_time = rest.is_some_and(|rest| rest < left);
@@ -149,7 +152,9 @@ impl Pool {
         };
         let wants = state.take_wants();
         let chosen = match choice {
-            Choice::Granted(pick) => state.held.get(&pick.id).cloned().map(|held| (held, pick.moved)).ok_or(choice),
+            Choice::Granted(pick) => {
+                state.held.get(&pick.id).cloned().map(|held| (held, pick.moved)).ok_or(choice)
+            }
             other => Err(other),
         };
         drop(state);
@@ -241,7 +246,8 @@ impl Pool {
     }
 
     fn reading(&self, id: AccountId, quota: &Quota) {
-        let used = quota.windows.iter().filter(|window| window.model.is_none()).filter_map(|window| window.used);
+        let used =
+            quota.windows.iter().filter(|window| window.model.is_none()).filter_map(|window| window.used);
         if let Some(used) = used.reduce(f64::max) {
             self.lock().schedule.quota(id, Some(used));
         }
@@ -349,7 +355,10 @@ impl State {
         }
         match self.rejected.insert(id, refused.revision) {
             Some(former) if former != refused.revision => {
-                self.suspend(id, Reason::new("login_rejected", "the vendor refuses even a fresh token: log in again"));
+                self.suspend(
+                    id,
+                    Reason::new("login_rejected", "the vendor refuses even a fresh token: log in again"),
+                );
             }
             _ => self.schedule.refused(id),
         }

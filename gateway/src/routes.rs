@@ -11,7 +11,8 @@ use actix_web::{HttpRequest, HttpResponse, Resource, http::Method, web};
 use pollux_dialect::{endpoints, versions};
 use pollux_sdk::{Operation, Provider, Redirect};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
+    future::ready,
     sync::Arc,
 };
 
@@ -94,7 +95,9 @@ fn provider_paths(provider: &dyn Provider) -> Vec<(String, pollux_sdk::Endpoint)
     let about = provider.descriptor();
     let standard = about.dialects.iter().flat_map(|dialect| {
         let own = versions(*dialect).iter().map(|version| format!("/{}{version}", about.id));
-        own.flat_map(|base| endpoints(*dialect).into_iter().map(move |one| (format!("{base}{}", one.path), one)))
+        own.flat_map(|base| {
+            endpoints(*dialect).into_iter().map(move |one| (format!("{base}{}", one.path), one))
+        })
     });
     let vendor = about.endpoints.iter().map(|one| (format!("/{}{}", about.id, one.path), one.clone()));
     standard.chain(vendor).collect()
@@ -102,19 +105,20 @@ fn provider_paths(provider: &dyn Provider) -> Vec<(String, pollux_sdk::Endpoint)
 
 /// Mounts everything.
 pub fn mount(app: &mut web::ServiceConfig, context: &Arc<Context>, table: &Table) {
-    app.route("/healthz", web::get().to(|| async { HttpResponse::Ok().content_type("text/plain").body("ok\n") }));
-    let mut paths: BTreeMap<&str, Vec<(&str, &Arc<Vec<Owner>>)>> = BTreeMap::new();
-    for ((path, method), owners) in table {
-        paths.entry(path).or_default().push((method, owners));
-    }
-    for (path, methods) in paths {
+    app.route(
+        "/healthz",
+        web::get().to(|| async { HttpResponse::Ok().content_type("text/plain").body("ok\n") }),
+    );
+    let paths: BTreeSet<&String> = table.keys().map(|(path, _)| path).collect();
+    for path in paths {
         let mut resource = resource_at(path, context);
-        for (method, owners) in methods {
+        for ((_, method), owners) in table.iter().filter(|((other, _), _)| other == path) {
             let (context, owners) = (Arc::clone(context), Arc::clone(owners));
             let Ok(method) = Method::from_bytes(method.as_bytes()) else { continue };
-            resource = resource.route(web::method(method).to(move |request: HttpRequest, payload: web::Payload| {
-                serve::serve(Arc::clone(&context), Arc::clone(&owners), request, payload)
-            }));
+            resource =
+                resource.route(web::method(method).to(move |request: HttpRequest, payload: web::Payload| {
+                    serve::serve(Arc::clone(&context), Arc::clone(&owners), request, payload)
+                }));
         }
         app.service(resource);
     }
@@ -127,7 +131,7 @@ pub fn mount(app: &mut web::ServiceConfig, context: &Arc<Context>, table: &Table
 fn resource_at(path: &str, context: &Arc<Context>) -> Resource {
     let context = Arc::clone(context);
     web::resource(path)
-        .default_service(web::to(move |request: HttpRequest| serve::wrong_method(Arc::clone(&context), request)))
+        .default_service(web::to(move |request: HttpRequest| ready(serve::wrong_method(&context, &request))))
 }
 
 fn mount_host_paths(app: &mut web::ServiceConfig, context: &Arc<Context>, service: &Arc<Service>) {

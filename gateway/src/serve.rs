@@ -114,16 +114,16 @@ fn ask(owner: &Owner, request: &HttpRequest, body: Payload) -> (Facts, Call) {
 }
 
 /// A path that nobody has, told in the dialect of its prefix.
-pub async fn not_found(context: Arc<Context>, request: HttpRequest) -> HttpResponse {
-    let id = context::request_id(&request);
+pub fn not_found(context: &Context, request: &HttpRequest) -> HttpResponse {
+    let id = context::request_id(request);
     let path = request.path();
     let what = path.rsplit_once(':').map_or(path, |(_, method)| method);
     fault(context.dialect_of(path), &Fault::not_found(what), &id)
 }
 
 /// A path that has other methods.
-pub async fn wrong_method(context: Arc<Context>, request: HttpRequest) -> HttpResponse {
-    let id = context::request_id(&request);
+pub fn wrong_method(context: &Context, request: &HttpRequest) -> HttpResponse {
+    let id = context::request_id(request);
     let refusal = Fault::method_not_allowed(request.method().as_str(), request.path());
     fault(context.dialect_of(request.path()), &refusal, &id)
 }

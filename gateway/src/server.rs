@@ -8,6 +8,7 @@ use actix_web::{App, HttpRequest, HttpServer, dev::ServerHandle, rt::net::TcpStr
 use socket2::SockRef;
 use std::{
     any::Any,
+    future::ready,
     net::{SocketAddr, TcpListener},
     sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
@@ -18,7 +19,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// For a request's head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
 /// A client that takes no byte for so long is gone.
-const STALLED: Duration = Duration::from_secs(120);
+const STALLED: Duration = Duration::from_mins(2);
 /// Forms and small JSON of our own pages.
 const FORM_BYTES: usize = 64 << 10;
 const CONNECTIONS_PER_WORKER: usize = 25_000;
@@ -46,7 +47,9 @@ impl Server {
                 .app_data(web::PayloadConfig::new(FORM_BYTES))
                 .app_data(web::JsonConfig::default().limit(FORM_BYTES))
                 .configure(|app| routes::mount(app, &shared, &table))
-                .default_service(web::to(move |request: HttpRequest| serve::not_found(Arc::clone(&lost), request)))
+                .default_service(web::to(move |request: HttpRequest| {
+                    ready(serve::not_found(&lost, &request))
+                }))
         })
         .workers(context.settings.basic.workers)
         .max_connections(CONNECTIONS_PER_WORKER)

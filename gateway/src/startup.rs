@@ -8,7 +8,7 @@ pub use failure::StartError;
 
 use crate::{
     auth::Key,
-    login::{Loopback, Logins},
+    login::{Logins, Loopback},
     routes,
     serve::Context,
     server::Server,
@@ -96,7 +96,7 @@ impl Gateway {
     pub async fn stop(mut self) {
         tracing::info!(grace = ?self.settings.basic.shutdown_grace, "going down");
         self.server.stop(self.settings.basic.shutdown_grace).await;
-        drop(self.stop.send(true));
+        self.stop.send_replace(true);
         while self.tasks.join_next().await.is_some() {}
         self.store.close().await;
         tracing::info!("bye");

@@ -19,7 +19,6 @@ mod spent;
 mod tests;
 mod vault;
 
-pub use cooldowns::Cooldown;
 pub use error::StoreError;
 pub use logins::LoginRow;
 pub use row::{Newcomer, Row, State, TokenHash};
@@ -100,11 +99,6 @@ impl Store {
     /// Lets go of the database. Verbs fail from here on.
     pub async fn close(&self) {
         let _ = self.0.db.close_by_ref().await;
-    }
-
-    /// Whether the database answers.
-    pub async fn ping(&self) -> Result<(), StoreError> {
-        Ok(self.0.db.ping().await?)
     }
 
     /// Begins a change. No other writer, in this process or another, is between this and the commit.

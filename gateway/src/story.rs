@@ -57,7 +57,8 @@ impl Story {
 
 impl Drop for Story {
     fn drop(&mut self) {
-        let millis = |at: Instant| u64::try_from(at.duration_since(self.began).as_millis()).unwrap_or(u64::MAX);
+        let millis =
+            |at: Instant| u64::try_from(at.duration_since(self.began).as_millis()).unwrap_or(u64::MAX);
         let now = Instant::now();
         tracing::info!(
             target: "pollux::request",
@@ -96,7 +97,8 @@ pub fn masked(path: &str, query: &str) -> String {
     for (index, pair) in query.split('&').filter(|pair| !pair.is_empty()).take(16).enumerate() {
         text.push(if index == 0 { '?' } else { '&' });
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let decoded = url::form_urlencoded::parse(name.as_bytes()).next().map(|(name, _)| name.to_ascii_lowercase());
+        let decoded =
+            url::form_urlencoded::parse(name.as_bytes()).next().map(|(name, _)| name.to_ascii_lowercase());
         let secret = decoded.is_none_or(|name| SECRET.iter().any(|word| name.contains(word)));
         text.push_str(&Plain(name).to_string());
         text.push('=');
@@ -111,7 +113,10 @@ mod tests {
 
     #[test]
     fn masks_what_is_secret_in_urls() {
-        assert_eq!(masked("/oauth2callback", "state=abc&code=4%2F0&scope=x"), "/oauth2callback?state=***&code=***&scope=x");
+        assert_eq!(
+            masked("/oauth2callback", "state=abc&code=4%2F0&scope=x"),
+            "/oauth2callback?state=***&code=***&scope=x"
+        );
         assert_eq!(masked("/v1/models", "k%65y=pk-1&alt=sse"), "/v1/models?k%65y=***&alt=sse");
         assert_eq!(masked("/a\nb", ""), "/a?b");
     }

@@ -292,7 +292,8 @@ impl Live {
                 Ok(None) => {
                     self.input = None;
                     // A last event may lack its blank line.
-                    let last = std::mem::replace(&mut self.splitter, Splitter::new(self.service.limits.event_bytes));
+                    let last =
+                        std::mem::replace(&mut self.splitter, Splitter::new(self.service.limits.event_bytes));
                     if let Some(frame) = last.finish() {
                         return Ok(frame);
                     }

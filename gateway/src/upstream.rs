@@ -75,8 +75,12 @@ impl Upstream {
     /// # Errors
     /// Says whether the request may have reached upstream.
     pub async fn open(&self, request: Request, limit: Duration) -> Result<Coming, NoReply> {
-        let sent =
-            self.client.request(request.method, request.url).headers(request.headers).body(request.body).send();
+        let sent = self
+            .client
+            .request(request.method, request.url)
+            .headers(request.headers)
+            .body(request.body)
+            .send();
         let reply = timeout(limit, sent)
             .await
             .map_err(|_| NoReply { sent: true, text: format!("no answer within {limit:?}") })?

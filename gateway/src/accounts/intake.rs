@@ -58,11 +58,8 @@ impl Keeper {
     /// # Errors
     /// Fails when the store does.
     pub async fn admit(&self, credentials: Vec<Credential>, origin: &Origin) -> Result<Vec<Row>, StoreError> {
-        let newcomer = |credential| Newcomer {
-            credential,
-            origin: origin.address.clone(),
-            trusted: origin.trusted,
-        };
+        let newcomer =
+            |credential| Newcomer { credential, origin: origin.address.clone(), trusted: origin.trusted };
         let rows = self.store.ingest(self.id(), credentials.into_iter().map(newcomer).collect()).await?;
         for row in &rows {
             self.look_after(row);

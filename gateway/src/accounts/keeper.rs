@@ -30,6 +30,8 @@ const JOBS: usize = 16;
 /// A validation that never succeeds is given up after so many tries (more than an hour).
 const VALIDATION_TRIES: u32 = 24;
 const TICK: Duration = Duration::from_secs(10);
+/// How often other replicas' unfinished refreshes are looked for.
+const CHECK: Duration = Duration::from_mins(1);
 
 /// Looks after the accounts of one provider.
 pub struct Keeper {
@@ -84,6 +86,21 @@ impl Keeper {
         Ok(())
     }
 
+    /// Another replica may have died in the middle of a refresh.
+    async fn look_for_interrupted(&self) {
+        let look = async {
+            for row in self.store.interrupted().await? {
+                if row.provider == self.id() {
+                    self.take(&self.interrupted(row).await?);
+                }
+            }
+            Ok::<_, StoreError>(())
+        };
+        if let Err(error) = look.await {
+            tracing::warn!(provider = self.id(), %error, "interrupted refreshes not looked for");
+        }
+    }
+
     /// A refresh was begun and never ended: the process died in between.
     async fn interrupted(&self, row: Row) -> Result<Row, StoreError> {
         if self.provider.descriptor().single_use_refresh {
@@ -100,7 +117,12 @@ impl Keeper {
         let mut jobs: JoinSet<()> = JoinSet::new();
         let mut running: HashMap<task::Id, i64> = HashMap::new();
         let mut wanted: BTreeSet<i64> = BTreeSet::new();
+        let mut next_check = Instant::now() + CHECK;
         loop {
+            if next_check <= Instant::now() {
+                next_check = Instant::now() + CHECK;
+                self.look_for_interrupted().await;
+            }
             self.write_down().await;
             wanted.extend(self.pool.take_refresh_wants(SystemTime::now(), MARGIN));
             let busy: HashSet<i64> = running.values().copied().collect();
@@ -175,7 +197,9 @@ impl Keeper {
                     self.take(row);
                 }
             }
-            Renewal::Overtaken(Some(row)) if row.revision > self.pool.revision(id).unwrap_or(-1) => self.take(&row),
+            Renewal::Overtaken(Some(row)) if row.revision > self.pool.revision(id).unwrap_or(-1) => {
+                self.take(&row);
+            }
             Renewal::Overtaken(Some(_)) => self.pool.refresh_failed(id, SystemTime::now() + backoff(1)),
             Renewal::Overtaken(None) => self.pool.remove(id),
             Renewal::Later(text) => self.refresh_later(id, &text),
@@ -185,7 +209,13 @@ impl Keeper {
 
     fn refresh_later(&self, id: i64, text: &str) {
         let pause = backoff(self.failed(id));
-        tracing::warn!(provider = self.id(), account = id, error = text, ?pause, "refresh failed, trying again later");
+        tracing::warn!(
+            provider = self.id(),
+            account = id,
+            error = text,
+            ?pause,
+            "refresh failed, trying again later"
+        );
         self.pool.refresh_failed(id, SystemTime::now() + pause);
     }
 
@@ -234,7 +264,9 @@ impl Keeper {
                 self.settled(id);
                 self.set_state(id, State::Suspended, Some(reason)).await;
             }
-            Err(AccountError::Transient(text) | AccountError::Unsure(text)) => self.validate_later(id, text).await,
+            Err(AccountError::Transient(text) | AccountError::Unsure(text)) => {
+                self.validate_later(id, text).await;
+            }
         }
     }
 
@@ -266,7 +298,13 @@ impl Keeper {
             return self.set_state(id, State::Suspended, Some(Reason::new("validation_failed", text))).await;
         }
         let pause = backoff(failures);
-        tracing::warn!(provider = self.id(), account = id, error = text, ?pause, "validation failed, trying again later");
+        tracing::warn!(
+            provider = self.id(),
+            account = id,
+            error = text,
+            ?pause,
+            "validation failed, trying again later"
+        );
         self.set_state(id, State::Validating, Some(Reason::new("retrying", text))).await;
         self.queue.push(id, pause);
     }

@@ -22,7 +22,8 @@ impl Queue {
     pub(super) fn take_due(&self, room: usize) -> Vec<i64> {
         let now = Instant::now();
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        let due: Vec<i64> = waiting.iter().filter(|(_, at)| **at <= now).map(|(id, _)| *id).take(room).collect();
+        let due: Vec<i64> =
+            waiting.iter().filter(|(_, at)| **at <= now).map(|(id, _)| *id).take(room).collect();
         waiting.retain(|id, _| !due.contains(id));
         due
     }

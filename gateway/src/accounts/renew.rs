@@ -23,7 +23,8 @@ impl Keeper {
     /// Spends the row's refresh token: intent, call, commit, in this order.
     pub(super) async fn renew(&self, row: &Row) -> Renewal {
         if row.credential.refresh.is_none() {
-            let reason = Reason::new("login_expired", "the access token has ended and there is no refresh token");
+            let reason =
+                Reason::new("login_expired", "the access token has ended and there is no refresh token");
             return self.bury(row, reason).await;
         }
         let row = match self.store.begin_refresh(row.id, row.revision).await {
@@ -63,7 +64,9 @@ impl Keeper {
             let (store, begun, reason) = (self.store.clone(), begun.clone(), reason.clone());
             async move { store.refuse_refresh(&begun, &reason).await }
         };
-        persist("refused token", save).await.map_or_else(|error| Renewal::Later(error.to_string()), Renewal::Dead)
+        persist("refused token", save)
+            .await
+            .map_or_else(|error| Renewal::Later(error.to_string()), Renewal::Dead)
     }
 
     async fn lose(&self, begun: &Row, text: &str) -> Renewal {
@@ -72,7 +75,9 @@ impl Keeper {
             let (store, begun, reason) = (self.store.clone(), begun.clone(), reason.clone());
             async move { store.lost_refresh(&begun, &reason).await }
         };
-        persist("unknown refresh", save).await.map_or_else(|error| Renewal::Later(error.to_string()), Renewal::Dead)
+        persist("unknown refresh", save)
+            .await
+            .map_or_else(|error| Renewal::Later(error.to_string()), Renewal::Dead)
     }
 }
 

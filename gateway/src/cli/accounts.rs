@@ -36,7 +36,8 @@ pub async fn accounts(settings: &Settings, command: &AccountsCommand) -> ExitCod
                 print!("{}", told(&value));
                 return ExitCode::SUCCESS;
             }
-            let message = value.pointer("/error/message").and_then(Value::as_str).unwrap_or("the gateway refused");
+            let message =
+                value.pointer("/error/message").and_then(Value::as_str).unwrap_or("the gateway refused");
             eprintln!("pollux: {message} ({status})");
             ExitCode::FAILURE
         }
@@ -105,7 +106,8 @@ mod tests {
 
     #[test]
     fn tells_the_pools_facts_from_the_providers() {
-        let set = |text: &str| text.split_once('=').map(|(key, value)| (key.to_owned(), value.to_owned())).unwrap();
+        let set =
+            |text: &str| text.split_once('=').map(|(key, value)| (key.to_owned(), value.to_owned())).unwrap();
         let values = ["project=my-project", "priority=2", "max_in_flight=", "note="].map(set);
         assert_eq!(
             change(&values),

@@ -97,15 +97,17 @@ async fn finish(desk: &Desk, request: &HttpRequest, returned: Returned) -> HttpR
     response
 }
 
-async fn exchange(desk: &Desk, request: &HttpRequest, row: &LoginRow, code: &str, state: &str) -> HttpResponse {
+async fn exchange(
+    desk: &Desk,
+    request: &HttpRequest,
+    row: &LoginRow,
+    code: &str,
+    state: &str,
+) -> HttpResponse {
     let about = desk.service.provider.descriptor();
-    let grant = Grant::Code {
-        code,
-        state,
-        verifier: row.verifier.expose(),
-        redirect_uri: &row.redirect_uri,
-    };
-    let failed = |status, text: &str| pages::failed(request, about, status, "The login could not be completed", text);
+    let grant = Grant::Code { code, state, verifier: row.verifier.expose(), redirect_uri: &row.redirect_uri };
+    let failed =
+        |status, text: &str| pages::failed(request, about, status, "The login could not be completed", text);
     match desk.service.keeper.exchange(grant).await {
         Ok(credential) if lasting(&credential) => {
             let origin = Origin { address: row.origin.clone(), trusted: row.trusted };
@@ -117,7 +119,10 @@ async fn exchange(desk: &Desk, request: &HttpRequest, row: &LoginRow, code: &str
                 }
             }
         }
-        Ok(_) => failed(400, "The vendor gave no refresh token. Remove Pollux from the account's connected apps and start again."),
+        Ok(_) => failed(
+            400,
+            "The vendor gave no refresh token. Remove Pollux from the account's connected apps and start again.",
+        ),
         Err(AccountError::Suspend(reason)) => failed(400, &reason.text),
         Err(AccountError::Transient(text) | AccountError::Unsure(text)) => {
             tracing::warn!(provider = about.id, error = %text, "code exchange failed");

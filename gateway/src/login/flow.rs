@@ -112,7 +112,9 @@ impl Returned {
             return Self::from_query(text);
         }
         match text.split_once('#') {
-            Some((code, state)) => Self { code: Some(code.into()), state: Some(state.into()), ..Self::default() },
+            Some((code, state)) => {
+                Self { code: Some(code.into()), state: Some(state.into()), ..Self::default() }
+            }
             None => Self::default(),
         }
     }
@@ -142,8 +144,16 @@ mod tests {
             (OWN, scene("pool.example", Some("https://p"), None), direct("https://p/cb")),
             (LOOP, scene("localhost:8188", None, Some(1457)), direct("http://localhost:1457/auth/cb")),
             (LOOP, scene("localhost:8188", None, None), carried("http://localhost:1455/auth/cb")),
-            (LOOP, scene("pool.example", Some("https://p"), Some(1455)), carried("http://localhost:1455/auth/cb")),
-            (LOOP, scene("127.0.0.1:8188", None, Some(1455)), Way::Elsewhere("http://localhost:8188/x/auth".into())),
+            (
+                LOOP,
+                scene("pool.example", Some("https://p"), Some(1455)),
+                carried("http://localhost:1455/auth/cb"),
+            ),
+            (
+                LOOP,
+                scene("127.0.0.1:8188", None, Some(1455)),
+                Way::Elsewhere("http://localhost:8188/x/auth".into()),
+            ),
             (Redirect::Page("https://v/code"), scene("localhost:1", None, None), carried("https://v/code")),
         ];
         for (redirect, scene, expected) in table {
@@ -157,7 +167,10 @@ mod tests {
         assert_eq!((whole.code.as_deref(), whole.state.as_deref()), (Some("a/b"), Some("s")));
         assert_eq!(Returned::from_paste("code=c&state=s").code.as_deref(), Some("c"));
         assert_eq!(Returned::from_paste("c#s").state.as_deref(), Some("s"));
-        assert_eq!(Returned::from_paste("https://x/?error=access_denied").error.as_deref(), Some("access_denied"));
+        assert_eq!(
+            Returned::from_paste("https://x/?error=access_denied").error.as_deref(),
+            Some("access_denied")
+        );
         assert_eq!(Returned::from_paste("nothing"), Returned::default());
     }
 }

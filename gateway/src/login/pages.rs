@@ -117,14 +117,14 @@ pub(super) fn progress(request: &HttpRequest, about: &Descriptor, row: Option<&R
             200,
             "Waiting for approval",
             html! { p { (label) " was connected from a public address. It serves nobody until the owner approves it:" }
-                @if let Some(row) = row { pre { "pollux accounts approve " (row.id) } } },
+            @if let Some(row) = row { pre { "pollux accounts approve " (row.id) } } },
             false,
         ),
         Some(State::Validating) => (
             200,
             "Checking the account",
             html! { p { "The login is stored. The vendor is being asked what the account may do." }
-                @if let Some(reason) = reason { p.quiet { (clean(&reason.text)) } } },
+            @if let Some(reason) = reason { p.quiet { (clean(&reason.text)) } } },
             true,
         ),
         Some(State::Paused) => (200, "Paused", html! { p { (label) " is paused by the owner." } }, false),

@@ -16,7 +16,12 @@ pub(super) struct Session {
 }
 
 impl Session {
-    pub(super) fn begin(provider: &str, redirect_uri: String, home: String, origin: &crate::accounts::Origin) -> Self {
+    pub(super) fn begin(
+        provider: &str,
+        redirect_uri: String,
+        home: String,
+        origin: &crate::accounts::Origin,
+    ) -> Self {
         let id = random();
         let row = LoginRow {
             id_hash: digest(&id),

@@ -17,7 +17,8 @@ pub async fn start(desk: Desk, request: HttpRequest, form: web::Bytes) -> HttpRe
     if let Some(wait) = desk.logins.limiter.refuse(&origin.address, Instant::now()) {
         return pages::too_many(&request, about, wait);
     }
-    let knows_key = desk.logins.key.admits(&request) || form_key(&form).is_some_and(|key| desk.logins.key.is(&key));
+    let knows_key =
+        desk.logins.key.admits(&request) || form_key(&form).is_some_and(|key| desk.logins.key.is(&key));
     if basic.onboarding == Onboarding::Key && !knows_key {
         return pages::key_wanted(&request, about, !form.is_empty());
     }
@@ -56,11 +57,23 @@ async fn begin(
     let target = authorize(base, &session.row.redirect_uri, session.row.state.expose(), &session.challenge());
     let Some(target) = target else {
         tracing::error!(provider = about.id, "the authorize_url of this provider is no URL");
-        return pages::failed(request, about, 500, "The login is misconfigured", "Its authorize_url is no URL.");
+        return pages::failed(
+            request,
+            about,
+            500,
+            "The login is misconfigured",
+            "Its authorize_url is no URL.",
+        );
     };
     if let Err(error) = desk.logins.store.save_login(&session.row).await {
         tracing::error!(provider = about.id, %error, "login session not stored");
-        return pages::failed(request, about, 503, "The login could not begin", "The store is not available.");
+        return pages::failed(
+            request,
+            about,
+            503,
+            "The login could not begin",
+            "The store is not available.",
+        );
     }
     tracing::info!(provider = about.id, origin = %origin.address, trusted = origin.trusted, "login begun");
     let cookie = session::cookie(about.id, Some(&session.id), desk.logins.settings.basic.insecure_cookie);

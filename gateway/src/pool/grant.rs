@@ -14,16 +14,14 @@ pub struct Grant {
 }
 
 impl Grant {
-    pub(super) fn new(pool: Arc<Pool>, held: Arc<Held>, wish: &super::Wish, moved: bool, began: SystemTime) -> Self {
-        Self {
-            pool,
-            held,
-            model: wish.model.clone(),
-            moved,
-            began,
-            failed: false,
-            succeeded: false,
-        }
+    pub(super) fn new(
+        pool: Arc<Pool>,
+        held: Arc<Held>,
+        wish: &super::Wish,
+        moved: bool,
+        began: SystemTime,
+    ) -> Self {
+        Self { pool, held, model: wish.model.clone(), moved, began, failed: false, succeeded: false }
     }
 
     /// The account.

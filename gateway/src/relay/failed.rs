@@ -44,7 +44,12 @@ impl Failed {
             Cause::Status(status) => (status.as_u16(), retell(dialect, status.as_u16(), &self.body)),
             Cause::Event => failure(dialect, &self.body),
             Cause::Unsent => return told(dialect, &Fault::upstream(about.title, "it could not be reached")),
-            _ => return told(dialect, &Fault::upstream(about.title, "it broke off before its answer was whole")),
+            _ => {
+                return told(
+                    dialect,
+                    &Fault::upstream(about.title, "it broke off before its answer was whole"),
+                );
+            }
         };
         if ours && matches!(status, 401..=403) {
             // The client would take it for a verdict on its own key.

@@ -15,7 +15,8 @@ const BLOCKING_BYTES: usize = 256 << 10;
 pub async fn read(request: &HttpRequest, payload: web::Payload, limit: usize) -> Result<Bytes, Fault> {
     let too_large = || Fault::too_large(limit as u64);
     let encoding = encoding(request)?;
-    let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    let announced =
+        request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
     if announced.is_some_and(|length: usize| length > limit) {
         return Err(too_large());
     }
@@ -37,7 +38,9 @@ async fn collect(mut payload: web::Payload, limit: usize, announced: usize) -> R
     let mut body = BytesMut::with_capacity(announced.min(1 << 20));
     loop {
         match timeout(SILENCE, payload.next()).await {
-            Ok(Some(Ok(chunk))) if body.len() + chunk.len() > limit => return Err(Fault::too_large(limit as u64)),
+            Ok(Some(Ok(chunk))) if body.len() + chunk.len() > limit => {
+                return Err(Fault::too_large(limit as u64));
+            }
             Ok(Some(Ok(chunk))) => body.extend_from_slice(&chunk),
             Ok(Some(Err(_))) => return Err(Fault::bad_request(None, "the body broke off")),
             Ok(None) => return Ok(body.freeze()),
@@ -107,7 +110,10 @@ mod tests {
             assert!(packed.len() < 200);
             assert_eq!(decode(encoding, &packed, data.len()).unwrap(), data);
             assert!(matches!(decode(encoding, &packed, data.len() - 1), Err(Undecodable::TooLarge)));
-            assert!(matches!(decode(encoding, &packed[..packed.len() / 2], data.len()), Err(Undecodable::Broken)));
+            assert!(matches!(
+                decode(encoding, &packed[..packed.len() / 2], data.len()),
+                Err(Undecodable::Broken)
+            ));
             assert!(matches!(decode(encoding, b"plain", 100), Err(Undecodable::Broken)));
         }
     }

@@ -1,10 +1,4 @@
-use crate::{
-    auth::Key,
-    login::Logins,
-    relay::Service,
-    settings::Settings,
-    store::Store,
-};
+use crate::{auth::Key, login::Logins, relay::Service, settings::Settings, store::Store};
 use actix_web::HttpRequest;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use pollux_sdk::Dialect;
@@ -60,7 +54,9 @@ impl Context {
     pub fn dialect_of(&self, path: &str) -> Dialect {
         let prefix = path.trim_start_matches('/').split('/').next().unwrap_or_default();
         let owner = self.services.iter().find(|service| service.id() == prefix);
-        owner.and_then(|service| service.provider.descriptor().dialects.first().copied()).unwrap_or(Dialect::Responses)
+        owner
+            .and_then(|service| service.provider.descriptor().dialects.first().copied())
+            .unwrap_or(Dialect::Responses)
     }
 }
 

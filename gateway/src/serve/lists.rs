@@ -42,7 +42,9 @@ fn list(owner: &Owner, wanted: Option<&str>, call: &Call) -> Answer {
         None => models_list(dialect, &ids.map(listed).collect::<Vec<_>>()),
         Some(wanted) => match ids.clone().find(|id| *id == wanted) {
             Some(id) => model_object(dialect, &listed(id)),
-            None => return fault_answer(call, &Fault::unknown_model(dialect, wanted, &ids.collect::<Vec<_>>())),
+            None => {
+                return fault_answer(call, &Fault::unknown_model(dialect, wanted, &ids.collect::<Vec<_>>()));
+            }
         },
     };
     Answer { status: StatusCode::OK, headers: HeaderMap::new(), body: Body::Whole(body) }

@@ -40,7 +40,12 @@ fn service(
         multiplexing: own.enable_multiplexing,
         connect_timeout: settings.upstream.connect_timeout,
     };
-    tracing::info!(provider = provider.descriptor().id, proxy = own.proxy.as_deref().map(without_password), http2 = own.enable_multiplexing, "provider is at work");
+    tracing::info!(
+        provider = provider.descriptor().id,
+        proxy = own.proxy.as_deref().map(without_password),
+        http2 = own.enable_multiplexing,
+        "provider is at work"
+    );
     let pool = Arc::new(Pool::new(settings.pool.acquire_timeout, settings.pool.session_ttl));
     let io = Arc::new(AccountIo::new(&profile, own.oauth_tps)?);
     let keeper = Arc::new(Keeper::new(Arc::clone(&provider), Arc::clone(&pool), store.clone(), io));

@@ -34,7 +34,7 @@ impl Profile {
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(self.connect_timeout)
             .tcp_nodelay(true)
-            .tcp_keepalive(Duration::from_secs(60))
+            .tcp_keepalive(Duration::from_mins(1))
             .pool_idle_timeout(Duration::from_secs(90));
         builder = if self.multiplexing { builder.http2_adaptive_window(true) } else { builder.http1_only() };
         Ok(match &self.proxy {

@@ -36,6 +36,6 @@ mod tests {
         let waits: Vec<_> = (0..12).map(|_| pace.turn(now).as_millis()).collect();
         assert!(waits[..10].iter().all(|wait| *wait == 0), "{waits:?}");
         assert_eq!(waits[10..], [200, 400]);
-        assert_eq!(pace.turn(now + Duration::from_secs(60)), Duration::ZERO, "a quiet minute fills it up");
+        assert_eq!(pace.turn(now + Duration::from_mins(1)), Duration::ZERO, "a quiet minute fills it up");
     }
 }

@@ -15,7 +15,7 @@ async fn an_account_survives_a_restart_with_all_that_is_known_of_it() {
         let before = store.set_state(row.id, State::Suspended, Some(reason.clone())).await.unwrap().unwrap();
 
         let store = ground.reopen(store).await;
-        store.ping().await.unwrap();
+        store.list().await.unwrap();
         let after = store.get(row.id).await.unwrap().unwrap();
         assert_eq!(format!("{after:?}"), format!("{before:?}"));
         assert_eq!(after.credential.subject.as_deref(), Some("s"));

@@ -153,7 +153,7 @@ fn success_lifts_only_cooldowns_older_than_its_request() {
     assert!(!schedule.lift(1, None));
     assert!(schedule.lift(1, Some("m")));
     let left: Vec<_> = schedule.cooldowns().collect();
-    assert_eq!(left, [Cooldown { id: 1, model: Some("n"), until: at(100) }]);
+    assert_eq!(left, [super::super::upkeep::Cooldown { id: 1, model: Some("n"), until: at(100) }]);
     assert_eq!(schedule.choose(&m(), at(20)), granted(1));
 }
 
