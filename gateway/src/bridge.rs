@@ -21,7 +21,7 @@ pub fn status(status: StatusCode) -> ActixStatus {
     ActixStatus::from_u16(status.as_u16()).unwrap_or(ActixStatus::BAD_GATEWAY)
 }
 
-/// The headers of `list`; `x-codex-*` names a family.
+/// The headers of `list`; `x-family-*` names a family.
 pub fn allowed(headers: &HeaderMap, list: &[&str]) -> HeaderMap {
     let listed = |name: &str| {
         list.iter()
