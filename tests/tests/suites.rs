@@ -1,0 +1,5 @@
+//! The suites: a real gateway process, simulated vendors, HTTP in between. One binary, so that linking stays fast.
+
+mod suites {
+    mod smoke;
+}
