@@ -36,6 +36,9 @@ mod server;
 mod token;
 mod wire;
 
+#[cfg(test)]
+mod tests;
+
 pub use fault::{Fault, Gate, Injection, InjectionId};
 pub use record::{Ending, Received, Record, Vendor};
 pub use reply::{Body, Reply};
