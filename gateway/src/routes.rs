@@ -111,7 +111,8 @@ pub fn mount(app: &mut web::ServiceConfig, context: &Arc<Context>, table: &Table
     );
     let paths: BTreeSet<&String> = table.keys().map(|(path, _)| path).collect();
     for path in paths {
-        let mut resource = resource_at(path, context);
+        // A colon begins a method's name: `{model}` alone must not swallow it.
+        let mut resource = resource_at(&path.replace("/{model}", "/{model:[^/:]+}"), context);
         for ((_, method), owners) in table.iter().filter(|((other, _), _)| other == path) {
             let (context, owners) = (Arc::clone(context), Arc::clone(owners));
             let Ok(method) = Method::from_bytes(method.as_bytes()) else { continue };
