@@ -1,0 +1,109 @@
+//! What most providers need and none should write again: texts, times, tokens and forms, each tolerant of
+//! whatever an upstream sends.
+
+use crate::{ConfigError, HeaderName, HeaderValue, Request};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+
+/// A text that says something: trimmed, never empty.
+pub fn text(value: &Value) -> Option<&str> {
+    value.as_str().map(str::trim).filter(|text| !text.is_empty())
+}
+
+/// A vendor's words, fit for a page and a log: one line, bounded.
+pub fn sentence(text: &str) -> String {
+    text.chars().filter(|letter| !letter.is_control()).take(300).collect()
+}
+
+/// A moment from now; a wait beyond every calendar is none.
+pub fn after(now: SystemTime, wait: Duration) -> SystemTime {
+    now.checked_add(wait).unwrap_or(now)
+}
+
+/// A unix time in seconds; `None` for what no calendar shows.
+pub fn unix(seconds: f64) -> Option<SystemTime> {
+    const YEAR_5000: f64 = 95_617_584_000.0;
+    let since = Duration::try_from_secs_f64(seconds).ok().filter(|_| seconds < YEAR_5000)?;
+    UNIX_EPOCH.checked_add(since)
+}
+
+/// A time as RFC 3339 writes it.
+pub fn rfc3339(text: &str) -> Option<SystemTime> {
+    OffsetDateTime::parse(text, &Rfc3339).ok().map(Into::into)
+}
+
+/// The claims of a JWT, unverified: right for tokens that came from the vendor itself over TLS, or from the
+/// account's owner, and for nothing else.
+pub fn claims<T: DeserializeOwned + Clone>(token: &str) -> Option<T> {
+    jsonwebtoken::dangerous::insecure_decode_claims(token).ok()
+}
+
+/// Whether `value` is an http(s) URL.
+pub fn is_web_url(value: &str) -> bool {
+    url::Url::parse(value).is_ok_and(|url| matches!(url.scheme(), "http" | "https"))
+}
+
+/// A URL with parameters; what is no URL stays as it is.
+pub fn with_params<'a>(url: &str, params: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
+    // A space as `+` is for forms, and not every server takes it in a URL.
+    url::Url::parse_with_params(url, params)
+        .map_or_else(|_| url.to_owned(), |url| url.as_str().replace('+', "%20"))
+}
+
+impl Request {
+    /// A POST of form fields.
+    pub fn form<'a>(url: impl Into<String>, fields: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+        let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+        Self::post(url, body)
+            .header(HeaderName::from_static("content-type"), "application/x-www-form-urlencoded")
+    }
+
+    /// Names the sender as the owner wishes; an empty name leaves it to the host.
+    #[must_use]
+    pub fn agent(mut self, name: &str) -> Self {
+        if let Some(name) = HeaderValue::from_str(name.trim()).ok().filter(|name| !name.is_empty()) {
+            self.headers.insert("user-agent", name);
+        }
+        self
+    }
+}
+
+impl ConfigError {
+    /// `key` is wrong, and why.
+    pub fn key(provider: &'static str, key: &str, what: &str) -> Self {
+        Self { provider, message: format!("{key}: {what}") }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn no_number_is_too_absurd() {
+        for seconds in [f64::NAN, f64::INFINITY, -1.0, 1e300] {
+            assert_eq!(unix(seconds), None);
+        }
+        assert_eq!(unix(1.5), UNIX_EPOCH.checked_add(Duration::from_millis(1500)));
+        assert_eq!(after(UNIX_EPOCH, Duration::MAX), UNIX_EPOCH);
+        assert_eq!(rfc3339("1970-01-01T00:00:01Z"), unix(1.0));
+        assert_eq!(rfc3339("soon"), None);
+    }
+
+    #[test]
+    fn texts_are_trimmed_and_bounded() {
+        assert_eq!((text(&json!(" a ")), text(&json!("  ")), text(&json!(1))), (Some("a"), None, None));
+        assert_eq!(sentence("a\nb"), "ab");
+        assert_eq!(sentence(&"x".repeat(999)).len(), 300);
+    }
+
+    #[test]
+    fn parameters_are_encoded_for_urls_and_forms() {
+        assert_eq!(with_params("https://x/a?b=1", [("scope", "c d+e")]), "https://x/a?b=1&scope=c%20d%2Be");
+        assert_eq!(with_params("nonsense", [("a", "b")]), "nonsense");
+        assert_eq!(&Request::form("https://x", [("a", "b c")]).body[..], b"a=b+c");
+    }
+}
