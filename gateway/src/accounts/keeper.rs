@@ -139,7 +139,8 @@ impl Keeper {
                     continue;
                 }
                 let keeper = Arc::clone(&self);
-                running.insert(jobs.spawn(async move { keeper.validate(id).await }).id(), id);
+                let stop = stop.clone();
+                running.insert(jobs.spawn(async move { keeper.validate(id, stop).await }).id(), id);
             }
             let tick = Instant::now() + TICK;
             let full = jobs.len() >= JOBS;
@@ -234,7 +235,7 @@ impl Keeper {
     }
 
     /// Makes a usable account of a login.
-    async fn validate(&self, id: i64) {
+    async fn validate(&self, id: i64, mut stop: watch::Receiver<bool>) {
         let row = match self.store.get(id).await {
             Ok(Some(row)) if row.state == State::Validating => row,
             Ok(_) => return,
@@ -257,7 +258,12 @@ impl Keeper {
         } else {
             row
         };
-        match self.provider.enroll(self.io.as_ref(), row.credential.clone()).await {
+        // Enrolling spends nothing and may take a minute: the next start begins it anew.
+        let enrolled = tokio::select! {
+            enrolled = self.provider.enroll(self.io.as_ref(), row.credential.clone()) => enrolled,
+            () = stopped(&mut stop) => return,
+        };
+        match enrolled {
             Ok(credentials) => self.enrolled(&row, credentials).await,
             Err(AccountError::Suspend(reason)) => {
                 tracing::warn!(provider = self.id(), account = %row.label(), code = %reason.code, %reason, link = reason.link, "account is not usable");
