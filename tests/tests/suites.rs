@@ -2,6 +2,9 @@
 
 mod suites {
     mod auth;
+    mod bodies;
     mod endpoints;
+    mod errors;
+    mod rotation;
     mod smoke;
 }
