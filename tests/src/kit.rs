@@ -27,6 +27,7 @@ mod log;
 mod postgres;
 mod raw;
 mod sse;
+mod stage;
 
 #[cfg(test)]
 mod tests;
@@ -38,6 +39,7 @@ pub use http::{Answer, client, form, get, install_crypto, post, send};
 pub use log::Log;
 pub use raw::{Closing, Raw};
 pub use sse::{End, Event, Events};
+pub use stage::{Stage, contents};
 
 /// Asks until the answer is yes, and tells whether it was within the limit.
 pub async fn wait_until<F, Fut>(mut condition: F, limit: Duration) -> bool

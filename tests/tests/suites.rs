@@ -1,6 +1,11 @@
 //! The suites: a real gateway process, simulated vendors, HTTP in between. One binary, so that linking stays fast.
 
 mod suites {
+    mod auth;
+    mod bodies;
     mod conformance;
+    mod endpoints;
+    mod errors;
+    mod rotation;
     mod smoke;
 }
