@@ -179,6 +179,7 @@ fn told(context: &Context, row: &Row) -> Value {
     json!({
         "id": row.id,
         "provider": row.provider,
+        "subject": row.credential.subject,
         "label": row.credential.label,
         "state": row.state.to_string(),
         "reason": row.reason.as_ref().map(|reason| json!({
