@@ -1,5 +1,5 @@
 use super::{AccountsCommand, EXIT_CONFIGURATION};
-use crate::settings::Settings;
+use crate::{settings::Settings, upstream::install_crypto};
 use pollux_sdk::Method;
 use serde_json::{Map, Value};
 use std::{process::ExitCode, time::Duration};
@@ -12,6 +12,7 @@ pub async fn accounts(settings: &Settings, command: &AccountsCommand) -> ExitCod
     };
     let (method, path, body) = request(command);
     let url = format!("http://{}/admin/accounts{path}", settings.local_address());
+    install_crypto();
     let answer = async {
         let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(30)).build()?;
         let mut request = client.request(method, url).bearer_auth(key.expose());
