@@ -3,6 +3,8 @@
 mod suites {
     mod enrolment;
     mod ingestion;
+    mod login;
     mod owner;
     mod smoke;
+    mod visitor;
 }
