@@ -1,10 +1,12 @@
 //! The suites: a real gateway process, simulated vendors, HTTP in between. One binary, so that linking stays fast.
 
 mod suites {
+    mod approval;
     mod enrolment;
     mod ingestion;
     mod login;
     mod owner;
+    mod refresh;
     mod smoke;
     mod visitor;
 }
