@@ -2,11 +2,15 @@
 
 mod suites {
     mod approval;
+    mod command_line;
+    mod crash;
     mod enrolment;
     mod ingestion;
     mod login;
     mod owner;
     mod refresh;
+    mod settings;
     mod smoke;
+    mod storage;
     mod visitor;
 }
