@@ -34,7 +34,7 @@ mod tests;
 
 pub use consent::{Decision, consent};
 pub use database::Database;
-pub use gateway::{Builder, Gateway, StartError};
+pub use gateway::{Builder, Gateway, StartError, pollux};
 pub use http::{Answer, client, form, get, install_crypto, post, send};
 pub use log::Log;
 pub use raw::{Closing, Raw};

@@ -1,11 +1,22 @@
 //! The suites: a real gateway process, simulated vendors, HTTP in between. One binary, so that linking stays fast.
 
 mod suites {
+    mod approval;
     mod auth;
     mod bodies;
+    mod command_line;
     mod conformance;
+    mod crash;
     mod endpoints;
+    mod enrolment;
     mod errors;
+    mod ingestion;
+    mod login;
+    mod owner;
+    mod refresh;
     mod rotation;
+    mod settings;
     mod smoke;
+    mod storage;
+    mod visitor;
 }
