@@ -25,6 +25,7 @@ mod gateway;
 mod http;
 mod log;
 mod postgres;
+mod program;
 mod raw;
 mod sse;
 
@@ -36,6 +37,7 @@ pub use database::Database;
 pub use gateway::{Builder, Gateway, StartError};
 pub use http::{Answer, client, form, get, install_crypto, post, send};
 pub use log::Log;
+pub use program::{Program, Run, Running};
 pub use raw::{Closing, Raw};
 pub use sse::{End, Event, Events};
 
