@@ -7,5 +7,6 @@ mod codex;
 mod codex_errors;
 mod gemini;
 mod google_sdk;
+mod javascript_sdks;
 mod openai_sdk;
 mod stage;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use pollux_tests::kit::{Gateway, Program, Run, post, wait_until};
 use pollux_tests::simulator::Simulator;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
 /// A client hangs if it takes longer.
@@ -97,4 +97,21 @@ impl Stage {
         tokio::time::sleep(Duration::from_millis(100)).await;
         assert_eq!(self.served(), routes);
     }
+}
+
+/// Runs a scenario of a script in tests/clients, and returns what it printed.
+pub(super) async fn scenario(
+    stage: &Stage,
+    interpreter: &Path,
+    script: &str,
+    prefix: &str,
+    name: &str,
+) -> Value {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients").join(script);
+    let program = Program::new(interpreter).unwrap().arg(script).arg(name);
+    let program = program.env("BASE_URL", stage.gateway.at(prefix)).env("API_KEY", stage.gateway.key());
+    let modules = std::env::var_os("POLLUX_CLIENTS").map(|folder| Path::new(&folder).join("node_modules"));
+    let run = play(program.env("NODE_PATH", modules.unwrap_or_default())).await;
+    assert_eq!(run.code, Some(0), "{}", run.text());
+    serde_json::from_str(run.stdout.trim()).unwrap_or_else(|error| panic!("{error}: {}", run.text()))
 }
