@@ -4,6 +4,7 @@ mod suites {
     mod approval;
     mod auth;
     mod bodies;
+    mod clients;
     mod command_line;
     mod conformance;
     mod crash;
