@@ -73,15 +73,15 @@ fn numbers() -> Vec<String> {
 
 /// The names of all test functions below a folder.
 fn test_names(folder: &Path, names: &mut BTreeSet<String>) {
-    for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+    for entry in fs::read_dir(folder).expect("the repository can be read").flatten() {
         let (path, name) = (entry.path(), entry.file_name());
         let name = name.to_string_lossy();
-        if entry.file_type().unwrap().is_dir() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             if !name.starts_with('.') && name != "target" && name != "node_modules" {
                 test_names(&path, names);
             }
         } else if path.extension().is_some_and(|extension| extension == "rs") {
-            names.extend(tests_in(&fs::read_to_string(&path).unwrap()));
+            names.extend(fs::read_to_string(&path).iter().flat_map(|source| tests_in(source)));
         }
     }
 }
@@ -104,7 +104,10 @@ fn tests_in(source: &str) -> Vec<String> {
 }
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("tests/ is a folder of the repository")
+        .to_path_buf()
 }
 
 #[test]
@@ -142,7 +145,8 @@ const GEMINI: &str = "/geminicli/v1beta/models/gemini-2.5-pro:generateContent";
 /// A gateway whose only account is Google's `alice`.
 async fn with_alice(simulator: &Simulator, level: &str) -> Gateway {
     let token = simulator.google().account("alice").project("alice-project").refresh_token();
-    let gateway = Gateway::builder().simulator(simulator).env("RUST_LOG", level).start().await.unwrap();
+    let gateway =
+        Gateway::builder().simulator(simulator).env("RUST_LOG", level).start().await.expect("it starts");
     let added = json!([{"refresh_token": token}]);
     assert_eq!(post(&gateway.at("/geminicli/resource:add"), &gateway.auth(), &added).await.status, 202);
     assert!(gateway.log().wait_for("account is in the pool", LIMIT).await, "{}", gateway.log().text());
