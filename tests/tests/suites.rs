@@ -8,6 +8,7 @@ mod suites {
     mod command_line;
     mod conformance;
     mod crash;
+    mod defects;
     mod endpoints;
     mod enrolment;
     mod errors;
