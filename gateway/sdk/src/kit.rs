@@ -1,9 +1,12 @@
 //! What most providers need and none should write again: texts, times, tokens and forms, each tolerant of
 //! whatever an upstream sends.
 
-use crate::{ConfigError, HeaderName, HeaderValue, Request};
+pub mod google;
+
+use crate::{ConfigError, HeaderName, HeaderValue, Request, Secret};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
@@ -38,6 +41,20 @@ pub fn rfc3339(text: &str) -> Option<SystemTime> {
 /// account's owner, and for nothing else.
 pub fn claims<T: DeserializeOwned + Clone>(token: &str) -> Option<T> {
     jsonwebtoken::dangerous::insecure_decode_claims(token).ok()
+}
+
+/// Tells two keys apart without telling either: half of a SHA-256, in hex. Only for what nobody can guess.
+pub fn fingerprint(key: &Secret) -> String {
+    let digest: [u8; 32] = Sha256::digest(key.expose()).into();
+    let (half, _) = digest.split_at(16);
+    half.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
+}
+
+/// A key as people recognise it: its last four characters, or none of a short one.
+pub fn masked(key: &Secret) -> String {
+    let letters: Vec<char> = key.expose().chars().collect();
+    let tail = if letters.len() < 16 { &[][..] } else { &letters[letters.len() - 4..] };
+    format!("...{}", tail.iter().collect::<String>())
 }
 
 /// Whether `value` is an http(s) URL.
@@ -98,6 +115,14 @@ mod tests {
         assert_eq!((text(&json!(" a ")), text(&json!("  ")), text(&json!(1))), (Some("a"), None, None));
         assert_eq!(sentence("a\nb"), "ab");
         assert_eq!(sentence(&"x".repeat(999)).len(), 300);
+    }
+
+    #[test]
+    fn a_key_is_told_apart_and_never_told() {
+        let key = Secret::new("abc");
+        assert_eq!(fingerprint(&key), "ba7816bf8f01cfea414140de5dae2223");
+        assert_eq!(masked(&key), "...");
+        assert_eq!(masked(&Secret::new("0123456789abcdeé")), "...cdeé");
     }
 
     #[test]
