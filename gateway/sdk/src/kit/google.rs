@@ -1,8 +1,8 @@
 //! How Google's APIs say no and count: the same in Code Assist and in the Gemini API.
 
-use super::{after, rfc3339, sentence};
+use super::{each, first, rfc3339, sentence, span};
 use crate::{Bytes, Failure, Reason, Scope, Usage, Verdict};
-use serde_json::{Value, value::RawValue};
+use serde_json::Value;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// A wait that upstream did not tell.
@@ -81,12 +81,12 @@ impl GoogleError {
         let limited = self.metadata("model");
         let shared = (wait > PACE && !limited.is_empty() && limited != model) || self.is_of_all_models();
         let scope = if shared { Scope::Credential } else { Scope::Model };
-        let cooled = Verdict::cool(scope, after(failure.now, wait));
+        let cooled = failure.cool(scope, wait);
         if capacity { Verdict { next: Verdict::AGAIN.next, ..cooled } } else { cooled }
     }
 
     fn details(&self) -> impl Iterator<Item = &Value> {
-        self.0["details"].as_array().into_iter().flatten()
+        each(&self.0["details"])
     }
 
     fn info(&self) -> &Value {
@@ -133,11 +133,7 @@ fn until_midnight(now: SystemTime) -> Duration {
 
 /// An object, also where upstream sends it as a list of one, as it does with errors of streams (2026-08).
 pub fn unlisted(data: &Bytes) -> Bytes {
-    let Some(list) = data.trim_ascii_start().strip_prefix(b"[") else { return data.clone() };
-    match serde_json::Deserializer::from_slice(list).into_iter::<&RawValue>().next() {
-        Some(Ok(first)) => data.slice_ref(first.get().as_bytes()),
-        _ => data.clone(),
-    }
+    first(data).unwrap_or_else(|| data.clone())
 }
 
 /// The tokens of `usageMetadata`.
@@ -153,28 +149,6 @@ pub fn usage(raw: &[u8]) -> Option<Usage> {
         output: sum(count("candidatesTokenCount"), count("thoughtsTokenCount")),
         reasoning: count("thoughtsTokenCount").unwrap_or(0),
     })
-}
-
-/// `11h16m14.14s`, `33740.9s`, `900ms`.
-fn span(text: &str) -> Option<Duration> {
-    let (mut seconds, mut rest) = (0.0, text.trim());
-    let numeric = |letter: char| letter.is_ascii_digit() || letter == '.';
-    while !rest.is_empty() {
-        let (number, tail) = rest.split_at(rest.find(|letter| !numeric(letter)).unwrap_or(rest.len()));
-        let (unit, tail) = tail.split_at(tail.find(numeric).unwrap_or(tail.len()));
-        let factor = match unit {
-            "h" => 3600.0,
-            "m" => 60.0,
-            "s" => 1.0,
-            "ms" => 1e-3,
-            "us" | "µs" => 1e-6,
-            "ns" => 1e-9,
-            _ => return None,
-        };
-        seconds += number.parse::<f64>().ok()? * factor;
-        rest = tail;
-    }
-    Duration::try_from_secs_f64(seconds).ok()
 }
 
 #[cfg(test)]
