@@ -3,6 +3,7 @@
 //! Dropping it anywhere cancels upstream, releases the lease and tells the story.
 
 mod body;
+mod fold;
 
 use crate::{
     pool::Grant,
@@ -11,7 +12,7 @@ use crate::{
 };
 use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt, stream::BoxStream};
-use pollux_dialect::{Broken, Fault, Fold, Frame, Splitter, encode, ending};
+use pollux_dialect::{Broken, Fault, Frame, Splitter, encode, ending};
 use pollux_sdk::{At, Call, Cause, Emit, Event, HeaderMap, Reader, Shape, Step, Usage};
 use std::{
     collections::VecDeque,
@@ -132,37 +133,6 @@ impl Live {
                 At::Body | At::End => return Ok(()),
             }
         }
-    }
-
-    /// Reads to the end and folds the events into one document.
-    pub async fn fold(&mut self) -> Result<Bytes, Failed> {
-        let lost = || Failed::without_reply(Cause::Lost);
-        let limits = &self.service.limits;
-        let mut fold =
-            Fold::new(self.call.endpoint.dialect, self.call.endpoint.operation).limit(limits.answer_bytes);
-        let deadline = Instant::now() + limits.response;
-        loop {
-            let frame = match timeout_at(deadline, self.frame()).await {
-                Ok(Ok(frame)) => frame,
-                Ok(Err(Silence::Closed)) if self.ended => break,
-                _ => return Err(lost()),
-            };
-            if frame.data.is_empty() {
-                continue;
-            }
-            let step = self.reader.read(event(&frame));
-            match (step.at, step.emit) {
-                (At::Fault, _) => return Err(self.fault(frame.data)),
-                (_, Emit::Same) => fold.push(&frame.data),
-                (_, Emit::Data(data)) => fold.push(&data),
-                (_, Emit::Skip) => {}
-            }
-            if step.at == At::End {
-                self.ended = true;
-                break;
-            }
-        }
-        fold.finish().ok_or_else(lost)
     }
 
     /// The next bytes for the client; all that is ready leaves in one write. From here on there is no way back: a
