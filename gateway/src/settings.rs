@@ -10,6 +10,7 @@ mod section;
 mod show;
 mod units;
 
+pub use crate::pool::Strategy;
 pub use environment::Environment;
 pub use first_run::welcome;
 pub use problem::{Problem, SettingsError};
@@ -114,13 +115,6 @@ pub enum Onboarding {
     Open,
     /// Who knows the key.
     Key,
-}
-
-/// How the next account is chosen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Strategy {
-    /// Most remaining quota, then fewest in flight, then least recently used.
-    Balanced,
 }
 
 /// Where settings come from.

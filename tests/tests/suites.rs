@@ -1,5 +1,6 @@
 //! The suites: a real gateway process, simulated vendors, HTTP in between. One binary, so that linking stays fast.
 
 mod suites {
+    mod quota;
     mod smoke;
 }

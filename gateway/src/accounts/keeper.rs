@@ -11,7 +11,7 @@ use crate::{
 use lru::LruCache;
 use pollux_sdk::{AccountError, Credential, Io, Provider, Reason};
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet, VecDeque},
     fmt,
     num::NonZeroUsize,
     sync::{Arc, Mutex, PoisonError},
@@ -30,6 +30,8 @@ const JOBS: usize = 16;
 /// A validation that never succeeds is given up after so many tries (more than an hour).
 const VALIDATION_TRIES: u32 = 24;
 const TICK: Duration = Duration::from_secs(10);
+/// How often the vendor is asked about an account that is in use.
+const SURVEY: Duration = Duration::from_mins(5);
 /// How often other replicas' unfinished refreshes are looked for.
 const CHECK: Duration = Duration::from_mins(1);
 
@@ -118,6 +120,8 @@ impl Keeper {
         let mut running: HashMap<task::Id, i64> = HashMap::new();
         let mut wanted: BTreeSet<i64> = BTreeSet::new();
         let mut next_check = Instant::now() + CHECK;
+        let mut next_flush = Instant::now() + TICK;
+        let mut surveys: VecDeque<i64> = VecDeque::new();
         loop {
             if next_check <= Instant::now() {
                 next_check = Instant::now() + CHECK;
@@ -142,6 +146,17 @@ impl Keeper {
                 let stop = stop.clone();
                 running.insert(jobs.spawn(async move { keeper.validate(id, stop).await }).id(), id);
             }
+            surveys.extend(self.pool.take_survey_wants(SystemTime::now(), SURVEY));
+            while jobs.len() < JOBS / 2
+                && let Some(id) = surveys.pop_front()
+            {
+                let keeper = Arc::clone(&self);
+                jobs.spawn(async move { keeper.survey(id).await });
+            }
+            if next_flush <= Instant::now() {
+                next_flush = Instant::now() + TICK;
+                self.write_readings().await;
+            }
             let tick = Instant::now() + TICK;
             let full = jobs.len() >= JOBS;
             let wake = self.queue.next_due().filter(|_| !full).map_or(tick, |due| due.min(tick));
@@ -162,6 +177,7 @@ impl Keeper {
         // A vendor's answer that is under way must still be written down.
         while jobs.join_next().await.is_some() {}
         self.write_down().await;
+        self.write_readings().await;
     }
 
     /// Writes down what requests learnt. A failed write is only logged: the pool itself already knows.
@@ -177,6 +193,16 @@ impl Keeper {
             if let Err(error) = self.store.set_state(id, State::Suspended, Some(reason)).await {
                 tracing::error!(provider = self.id(), account = id, %error, "suspension not stored");
             }
+        }
+    }
+
+    async fn write_readings(&self) {
+        let readings = self.pool.take_readings(SystemTime::now());
+        if readings.is_empty() {
+            return;
+        }
+        if let Err(error) = self.store.save_readings(&readings).await {
+            tracing::warn!(provider = self.id(), %error, "quota readings not stored");
         }
     }
 

@@ -93,7 +93,15 @@ fn admin_key(section: &mut Section<'_>, file: &str, notes: &mut Vec<String>) -> 
 
 fn pool(layers: &Layers, problems: &mut Vec<Problem>) -> Option<Pool> {
     let mut section = Section::open(&layers.merged, "pool").only(&layers.defaults);
-    let strategy = section.one_of("strategy", &[("balanced", Strategy::Balanced)]);
+    let strategy = section.one_of(
+        "strategy",
+        &[
+            ("balanced", Strategy::Balanced),
+            ("round_robin", Strategy::RoundRobin),
+            ("fill_first", Strategy::FillFirst),
+            ("soonest_reset", Strategy::SoonestReset),
+        ],
+    );
     let acquire_timeout = section.duration("acquire_timeout", false);
     let session_ttl = section.duration("session_ttl", false);
     section.close(problems);

@@ -46,7 +46,8 @@ fn service(
         http2 = own.enable_multiplexing,
         "provider is at work"
     );
-    let pool = Arc::new(Pool::new(settings.pool.acquire_timeout, settings.pool.session_ttl));
+    let pool =
+        Arc::new(Pool::new(settings.pool.strategy, settings.pool.acquire_timeout, settings.pool.session_ttl));
     let io = Arc::new(AccountIo::new(&profile, own.oauth_tps)?);
     let keeper = Arc::new(Keeper::new(Arc::clone(&provider), Arc::clone(&pool), store.clone(), io));
     let limits = Limits {
@@ -78,9 +79,13 @@ pub(super) async fn resume(
         by_provider.entry(row.provider.clone()).or_default().push(row);
     }
     let cooldowns = store.cooldowns(SystemTime::now()).await?;
+    let readings = store.readings().await?;
     for service in services {
         let rows = by_provider.remove(service.id()).unwrap_or_default();
         service.keeper.resume(rows).await?;
+        for (id, quota) in &readings {
+            service.pool.restore_quota(*id, quota);
+        }
         for cooldown in &cooldowns {
             service.pool.restore_cooldown(cooldown.credential_id, cooldown.model.as_deref(), cooldown.until);
         }

@@ -110,6 +110,7 @@ pub(crate) async fn survey(config: &Config, io: &dyn Io, who: &Credential) -> Re
     let plan = filled(&usage["plan_type"]).map(|plan| ("plan".to_owned(), plan.into()));
     Ok(Survey {
         quota: usage_quota(&usage),
+        allowed: usage["rate_limit"]["allowed"].as_bool(),
         models: models.filter(|reply| reply.status.is_success()).and_then(|reply| catalogue(&reply)),
         extra: plan.into_iter().collect(),
     })
