@@ -154,7 +154,7 @@ fn changed(context: &Context, service: &Service, row: &Row) -> Value {
     told(context, row)
 }
 
-fn admit(context: &Context, request: &HttpRequest) -> Result<(), Fault> {
+pub(crate) fn admit(context: &Context, request: &HttpRequest) -> Result<(), Fault> {
     let Some(key) = &context.admin_key else {
         return Err(Fault::new(403, "admin_off", "the admin API is off: set basic.admin_key"));
     };

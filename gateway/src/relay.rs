@@ -23,7 +23,7 @@ use pollux_sdk::{
 };
 use std::{
     sync::Arc,
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 /// What the client gets.
@@ -75,7 +75,10 @@ impl Relay {
     /// Serves the call; the story goes into a streamed answer.
     pub async fn run(mut self, mut story: Story) -> (Answer, Option<Story>) {
         for _ in 0..=self.service.limits.retries {
-            let grant = match self.acquire().await {
+            let waiting = Instant::now();
+            let acquired = self.acquire().await;
+            story.metrics().waited(self.service.id(), waiting.elapsed());
+            let grant = match acquired {
                 Ok(grant) => grant,
                 Err(denied) => return (self.give_up(Some(denied), &mut story), Some(story)),
             };
@@ -83,6 +86,7 @@ impl Relay {
             grant.label().clone_into(&mut story.credential);
             match self.attempt(grant, &mut story).await {
                 Ok(Outcome::Done(mut answer)) => {
+                    story.metrics().served(self.service.id());
                     if let Body::Stream(live) = &mut answer.body {
                         live.tell(story);
                         return (answer, None);
@@ -201,6 +205,7 @@ impl Relay {
     fn judge(&mut self, failed: Failed, grant: Grant, story: &mut Story) -> Option<Answer> {
         let verdict = failed.judge(self.service.provider.as_ref(), &self.call);
         let id = grant.id();
+        story.metrics().failed(self.service.id(), &verdict);
         tracing::info!(
             request_id = %story.id,
             provider = self.service.provider.descriptor().id,

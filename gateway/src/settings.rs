@@ -61,6 +61,8 @@ pub struct Basic {
     pub admin_key: Option<Secret>,
     /// Whether login cookies travel over plain HTTP.
     pub insecure_cookie: bool,
+    /// Whether `/metrics` and `/status` are for everybody.
+    pub public_status: bool,
     /// Without a trailing slash.
     pub public_url: Option<String>,
     /// Who may connect accounts.

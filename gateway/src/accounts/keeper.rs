@@ -5,6 +5,7 @@ use super::{
     stopped,
 };
 use crate::{
+    metrics::Metrics,
     pool::Pool,
     store::{Row, State, Store, StoreError},
 };
@@ -41,6 +42,7 @@ pub struct Keeper {
     pub(super) pool: Arc<Pool>,
     pub(super) store: Store,
     pub(super) io: Arc<dyn Io>,
+    metrics: Arc<Metrics>,
     pub(super) queue: Queue,
     /// Failures in a row, by account.
     failures: Mutex<HashMap<i64, u32>>,
@@ -53,12 +55,19 @@ const HEIRS: NonZeroUsize = NonZeroUsize::new(4096).expect("4096 is not zero");
 
 impl Keeper {
     /// A keeper that does nothing yet.
-    pub fn new(provider: Arc<dyn Provider>, pool: Arc<Pool>, store: Store, io: Arc<dyn Io>) -> Self {
+    pub fn new(
+        provider: Arc<dyn Provider>,
+        pool: Arc<Pool>,
+        store: Store,
+        io: Arc<dyn Io>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         Self {
             provider,
             pool,
             store,
             io,
+            metrics,
             queue: Queue::default(),
             failures: Mutex::default(),
             heirs: Mutex::new(LruCache::new(HEIRS)),
@@ -216,7 +225,9 @@ impl Keeper {
             Ok(_) => return self.pool.remove(id),
             Err(error) => return self.refresh_later(id, &error.to_string()),
         };
-        match self.renew(&row).await {
+        let renewal = self.renew(&row).await;
+        self.metrics.refreshed(self.id(), renewal.word());
+        match renewal {
             Renewal::Fresh(rows) => {
                 for row in &rows {
                     self.settled(row.id);

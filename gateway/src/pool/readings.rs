@@ -122,6 +122,11 @@ impl Pool {
         self.lock().readings.allowances.get(&id).map(|allowance| allowance.quota(now)).unwrap_or_default()
     }
 
+    /// Every account, and what it could do now whatever the model.
+    pub fn standings(&self, now: SystemTime) -> Vec<(Arc<Held>, Standing)> {
+        self.explain(&Wish::default(), now)
+    }
+
     /// Every account in the order of choice, and whether it could serve this wish now: by the same rules as a
     /// live choice.
     pub fn explain(&self, wish: &Wish, now: SystemTime) -> Vec<(Arc<Held>, Standing)> {

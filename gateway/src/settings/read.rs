@@ -38,6 +38,7 @@ fn basic(
     let pollux_key = pollux_key(&mut section, &file, layers.file_exists);
     let admin_key = admin_key(&mut section, &file, notes);
     let insecure_cookie = section.boolean("insecure_cookie");
+    let public_status = section.boolean("public_status");
     let public_url = section.public_url("public_url");
     let onboarding = section.one_of("onboarding", &[("open", Onboarding::Open), ("key", Onboarding::Key)]);
     let trusted_proxies = section.networks("trusted_proxies");
@@ -61,6 +62,7 @@ fn basic(
         pollux_key: pollux_key?,
         admin_key,
         insecure_cookie: insecure_cookie?,
+        public_status: public_status?,
         public_url,
         onboarding: onboarding?,
         trusted_proxies: trusted_proxies?,

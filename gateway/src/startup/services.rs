@@ -1,6 +1,7 @@
 use super::StartError;
 use crate::{
     accounts::Keeper,
+    metrics::Metrics,
     pool::Pool,
     relay::{Limits, Service},
     settings::{ProviderSettings, Settings},
@@ -19,10 +20,11 @@ pub(super) fn build(
     settings: &Settings,
     providers: BTreeMap<&'static str, Arc<dyn Provider>>,
     store: &Store,
+    metrics: &Arc<Metrics>,
 ) -> Result<Vec<Arc<Service>>, StartError> {
     let one = |(id, provider): (&'static str, Arc<dyn Provider>)| {
         let Some(own) = settings.providers.get(id) else { return Ok(None) };
-        service(settings, own, provider, store)
+        service(settings, own, provider, store, metrics)
             .map(|service| Some(Arc::new(service)))
             .map_err(|source| StartError::Proxy { provider: id, source })
     };
@@ -34,6 +36,7 @@ fn service(
     own: &ProviderSettings,
     provider: Arc<dyn Provider>,
     store: &Store,
+    metrics: &Arc<Metrics>,
 ) -> Result<Service, reqwest::Error> {
     let profile = Profile {
         proxy: own.proxy.clone(),
@@ -49,7 +52,13 @@ fn service(
     let pool =
         Arc::new(Pool::new(settings.pool.strategy, settings.pool.acquire_timeout, settings.pool.session_ttl));
     let io = Arc::new(AccountIo::new(&profile, own.oauth_tps)?);
-    let keeper = Arc::new(Keeper::new(Arc::clone(&provider), Arc::clone(&pool), store.clone(), io));
+    let keeper = Arc::new(Keeper::new(
+        Arc::clone(&provider),
+        Arc::clone(&pool),
+        store.clone(),
+        io,
+        Arc::clone(metrics),
+    ));
     let limits = Limits {
         retries: own.retry_max_times,
         response: settings.upstream.response_timeout,
