@@ -110,7 +110,7 @@ fn every_bad_value_elsewhere_names_its_place_and_what_was_expected() {
             "pool",
             "strategy",
             "\"random\"",
-            "expected \"balanced\", \"round_robin\", \"fill_first\" or \"soonest_reset\", found \"random\"".into(),
+            "expected \"balanced\" or \"round_robin\" or \"fill_first\" or \"soonest_reset\", found \"random\"".into(),
         ),
         ("pool", "acquire_timeout", "0", duration("0")),
         ("pool", "session_ttl", "\"0s\"", duration("\"0s\"")),
