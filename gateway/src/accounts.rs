@@ -9,6 +9,7 @@ mod intake;
 mod keeper;
 mod queue;
 mod renew;
+mod survey;
 
 pub use intake::{IntakeError, Origin};
 pub use keeper::Keeper;

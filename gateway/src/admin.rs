@@ -1,5 +1,7 @@
 //! The owner's API: accounts as they are, and what can be done with them. It never shows a token.
 
+mod explain;
+
 use crate::{
     relay::Service,
     serve::{Context, fault, request_id},
@@ -10,7 +12,7 @@ use pollux_dialect::Fault;
 use pollux_sdk::Dialect;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use std::{sync::Arc, time::SystemTime};
+use std::{future::ready, sync::Arc, time::SystemTime};
 
 /// `/admin/accounts` and what is below it.
 pub fn mount(app: &mut web::ServiceConfig, context: &Arc<Context>) {
@@ -21,19 +23,24 @@ pub fn mount(app: &mut web::ServiceConfig, context: &Arc<Context>) {
         Arc::clone(context),
         Arc::clone(context),
     );
-    app.route("/admin/accounts", web::get().to(move |request: HttpRequest| list(Arc::clone(&all), request)))
-        .service(
-            web::resource("/admin/accounts/{id}")
-                .route(web::get().to(move |request: HttpRequest| show(Arc::clone(&one), request)))
-                .route(web::patch().to(move |request: HttpRequest, change: web::Bytes| {
-                    amend(Arc::clone(&edit), request, change)
-                }))
-                .route(web::delete().to(move |request: HttpRequest| remove(Arc::clone(&gone), request))),
-        )
-        .route(
-            "/admin/accounts/{id}/{action}",
-            web::post().to(move |request: HttpRequest| action(Arc::clone(&act), request)),
-        );
+    let why = Arc::clone(context);
+    app.route(
+        "/admin/explain",
+        web::get().to(move |request: HttpRequest| ready(explain::explain(&why, &request))),
+    )
+    .route("/admin/accounts", web::get().to(move |request: HttpRequest| list(Arc::clone(&all), request)))
+    .service(
+        web::resource("/admin/accounts/{id}")
+            .route(web::get().to(move |request: HttpRequest| show(Arc::clone(&one), request)))
+            .route(web::patch().to(move |request: HttpRequest, change: web::Bytes| {
+                amend(Arc::clone(&edit), request, change)
+            }))
+            .route(web::delete().to(move |request: HttpRequest| remove(Arc::clone(&gone), request))),
+    )
+    .route(
+        "/admin/accounts/{id}/{action}",
+        web::post().to(move |request: HttpRequest| action(Arc::clone(&act), request)),
+    );
 }
 
 /// What `PATCH` may change.
@@ -149,11 +156,11 @@ fn changed(context: &Context, service: &Service, row: &Row) -> Value {
     told(context, row)
 }
 
-fn admit(context: &Context, request: &HttpRequest) -> Result<(), Fault> {
+pub(crate) fn admit(context: &Context, request: &HttpRequest) -> Result<(), Fault> {
     let Some(key) = &context.admin_key else {
         return Err(Fault::new(403, "admin_off", "the admin API is off: set basic.admin_key"));
     };
-    if key.admits(request) { Ok(()) } else { Err(Fault::unauthorized()) }
+    if key.admits_by_header(request) { Ok(()) } else { Err(Fault::unauthorized()) }
 }
 
 async fn found(context: &Context, request: &HttpRequest) -> Result<(Row, Arc<Service>), Fault> {
@@ -189,6 +196,7 @@ fn told(context: &Context, row: &Row) -> Value {
         })),
         "refreshing": row.refresh_intent,
         "cooling": cooling,
+        "quota": quota(context, row),
         "expires_at": row.credential.expires_at.map(unix),
         "origin": row.origin,
         "trusted": row.trusted,
@@ -198,6 +206,21 @@ fn told(context: &Context, row: &Row) -> Value {
         "created_at": unix(row.created_at),
         "updated_at": unix(row.updated_at),
     })
+}
+
+fn quota(context: &Context, row: &Row) -> Vec<Value> {
+    let unix = |at: SystemTime| at.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |time| time.as_secs());
+    let service = context.services.iter().find(|service| service.id() == row.provider);
+    let quota = service.map(|service| service.pool.quota_of(row.id, SystemTime::now())).unwrap_or_default();
+    let told = |window: &pollux_sdk::Window| {
+        json!({
+            "seconds": window.length.map(|length| length.as_secs()),
+            "model": window.model,
+            "used": window.used,
+            "resets_at": window.resets_at.map(unix),
+        })
+    };
+    quota.windows.iter().map(told).collect()
 }
 
 fn missing(id: i64) -> Fault {

@@ -26,6 +26,11 @@ impl Key {
     pub fn admits(&self, request: &HttpRequest) -> bool {
         given(request).any(|given| self.is(&given))
     }
+
+    /// As [`Self::admits`], but not by URL: those are kept in histories and logs of others.
+    pub fn admits_by_header(&self, request: &HttpRequest) -> bool {
+        in_headers(request).any(|given| self.is(given))
+    }
 }
 
 impl std::fmt::Debug for Key {
@@ -34,16 +39,19 @@ impl std::fmt::Debug for Key {
     }
 }
 
-/// All keys that a request sends: `Authorization: Bearer`, `x-goog-api-key`, `?key=`, in this order.
+/// All keys that a request sends: `Authorization: Bearer`, `x-goog-api-key`, `x-api-key`, `?key=`, in this order.
 fn given(request: &HttpRequest) -> impl Iterator<Item = String> {
-    let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
-    let bearer = header("authorization").and_then(bearer);
-    let google = header("x-goog-api-key");
-    let headers = [bearer, google].into_iter().flatten().map(|given| given.trim().to_owned());
+    let headers = in_headers(request).map(ToOwned::to_owned);
     let query = url::form_urlencoded::parse(request.query_string().as_bytes())
         .filter(|(name, _)| name == "key")
         .map(|(_, value)| value.into_owned());
     headers.chain(query)
+}
+
+fn in_headers(request: &HttpRequest) -> impl Iterator<Item = &str> {
+    let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
+    let given = [header("authorization").and_then(bearer), header("x-goog-api-key"), header("x-api-key")];
+    given.into_iter().flatten().map(str::trim)
 }
 
 fn bearer(value: &str) -> Option<&str> {

@@ -18,6 +18,8 @@ mod bundled;
 mod cli;
 mod log;
 mod login;
+mod metrics;
+mod operator;
 mod origin;
 mod pool;
 mod relay;

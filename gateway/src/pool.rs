@@ -3,19 +3,24 @@
 //! What a request learns about an account is noted in the outbox, which the provider's keeper writes down and
 //! acts upon. The hot path never touches the database.
 
+mod allowance;
 mod denied;
 mod grant;
 mod outbox;
+mod readings;
 pub mod schedule;
 mod session;
 
+pub use allowance::Allowance;
 pub use denied::Denied;
 pub use grant::Grant;
 pub use outbox::Outbox;
+pub use schedule::{Standing, Strategy};
 
 use crate::store::Row;
-use pollux_sdk::{Credential, Effect, Quota, Reason, Scope};
-use schedule::{Account, AccountId, Ask, Choice, Outcome, Schedule, Standing, Strategy, Ticket};
+use pollux_sdk::{Credential, Effect, Reason, Scope};
+use readings::Readings;
+use schedule::{Account, AccountId, Ask, Choice, Outcome, Schedule, Ticket};
 use std::{
     collections::{HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -68,6 +73,7 @@ struct State {
     rejected: HashMap<AccountId, i64>,
     /// Asked of the keeper and not answered.
     refreshing: HashSet<AccountId>,
+    readings: Readings,
     outbox: Outbox,
 }
 
@@ -89,13 +95,14 @@ impl Drop for Place<'_> {
 
 impl Pool {
     /// An empty pool.
-    pub fn new(acquire_timeout: Duration, session_ttl: Duration) -> Self {
+    pub fn new(strategy: Strategy, acquire_timeout: Duration, session_ttl: Duration) -> Self {
         let state = State {
-            schedule: Schedule::new(Strategy::Balanced, session_ttl),
+            schedule: Schedule::new(strategy, session_ttl),
             held: HashMap::new(),
             waiters: HashMap::new(),
             rejected: HashMap::new(),
             refreshing: HashSet::new(),
+            readings: Readings::default(),
             outbox: Outbox::default(),
         };
         Self { state: Mutex::new(state), noted: Notify::new(), acquire_timeout }
@@ -107,12 +114,7 @@ impl Pool {
 
     /// Lends an account, waiting a bounded time for one that is busy, refreshing or cooling for a moment.
     pub async fn acquire(self: &Arc<Self>, wish: &Wish, tried: &[AccountId]) -> Result<Grant, Denied> {
-        let ask = Ask {
-            model: &wish.model,
-            session: wish.session.as_deref(),
-            follows: wish.follows.as_deref(),
-            tried,
-        };
+        let ask = wish.ask(tried);
         let deadline = Instant::now() + self.acquire_timeout;
         let mut place: Option<Place<'_>> = None;
         loop {
@@ -150,6 +152,9 @@ impl Pool {
             Some(ticket) => state.schedule.choose_waiting(ticket, ask, now),
             None => state.schedule.choose(ask, now),
         };
+        if let Choice::Granted(pick) = choice {
+            state.readings.used(pick.id, now);
+        }
         let wants = state.take_wants();
         let chosen = match choice {
             Choice::Granted(pick) => {
@@ -187,7 +192,7 @@ impl Pool {
             label: row.label(),
         };
         let mut state = self.lock();
-        let renewed = state.held.get(&row.id).is_some_and(|former| former.revision != row.revision);
+        let renewed = state.held.get(&row.id).is_some_and(|former| former.has_other_token(&held));
         state.schedule.upsert(Account {
             id: row.id,
             priority: row.priority,
@@ -243,14 +248,6 @@ impl Pool {
             state.rejected.remove(&held.id);
         }
         state.wake(now);
-    }
-
-    fn reading(&self, id: AccountId, quota: &Quota) {
-        let used =
-            quota.windows.iter().filter(|window| window.model.is_none()).filter_map(|window| window.used);
-        if let Some(used) = used.reduce(f64::max) {
-            self.lock().schedule.quota(id, Some(used));
-        }
     }
 
     fn bind(&self, answer: &str, id: AccountId) {
@@ -345,6 +342,19 @@ impl Pool {
     }
 }
 
+impl Wish {
+    fn ask<'a>(&'a self, tried: &'a [AccountId]) -> Ask<'a> {
+        Ask { model: &self.model, session: self.session.as_deref(), follows: self.follows.as_deref(), tried }
+    }
+}
+
+impl Held {
+    fn has_other_token(&self, other: &Self) -> bool {
+        let tokens = |held: &Self| (held.credential.access.clone(), held.credential.refresh.clone());
+        tokens(self) != tokens(other)
+    }
+}
+
 impl State {
     /// Upstream refuses the token. A late answer to an old token says nothing of the new one; a second refusal
     /// after a refresh, with no success in between, says that refreshing does not help.
@@ -376,6 +386,7 @@ impl State {
         self.held.remove(&id);
         self.refreshing.remove(&id);
         self.rejected.remove(&id);
+        self.readings.forget(id);
         self.outbox.refresh.remove(&id);
     }
 

@@ -23,7 +23,7 @@ use pollux_sdk::{
 };
 use std::{
     sync::Arc,
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 /// What the client gets.
@@ -84,14 +84,20 @@ impl Relay {
 
     async fn attempts(mut self, story: &mut Story) -> Answer {
         for _ in 0..=self.service.limits.retries {
-            let grant = match self.acquire().await {
+            let waiting = Instant::now();
+            let acquired = self.acquire().await;
+            story.metrics().waited(self.service.id(), waiting.elapsed());
+            let grant = match acquired {
                 Ok(grant) => grant,
                 Err(denied) => return self.give_up(Some(denied), story),
             };
             story.attempts += 1;
             grant.label().clone_into(&mut story.credential);
             match self.attempt(grant, story).await {
-                Ok(Outcome::Done(answer)) => return answer,
+                Ok(Outcome::Done(answer)) => {
+                    story.metrics().served(self.service.id());
+                    return answer;
+                }
                 Ok(Outcome::Unprepared) => {}
                 Ok(Outcome::Failed(failed, grant)) => {
                     if let Some(answer) = self.judge(failed, grant, story) {
@@ -208,6 +214,7 @@ impl Relay {
     fn judge(&mut self, failed: Failed, grant: Grant, story: &mut Story) -> Option<Answer> {
         let verdict = failed.judge(self.service.provider.as_ref(), &self.call);
         let id = grant.id();
+        story.metrics().failed(self.service.id(), &verdict);
         tracing::info!(
             request_id = %story.id,
             provider = self.service.provider.descriptor().id,

@@ -3,11 +3,12 @@
 use crate::{
     admin,
     login::{self, Desk},
+    operator,
     relay::Service,
     resource,
     serve::{self, Context, Owner},
 };
-use actix_web::{HttpRequest, HttpResponse, Resource, http::Method, web};
+use actix_web::{HttpRequest, Resource, http::Method, web};
 use pollux_dialect::{endpoints, versions};
 use pollux_sdk::{Operation, Provider, Redirect};
 use std::{
@@ -105,10 +106,7 @@ fn provider_paths(provider: &dyn Provider) -> Vec<(String, pollux_sdk::Endpoint)
 
 /// Mounts everything.
 pub fn mount(app: &mut web::ServiceConfig, context: &Arc<Context>, table: &Table) {
-    app.route(
-        "/healthz",
-        web::get().to(|| async { HttpResponse::Ok().content_type("text/plain").body("ok\n") }),
-    );
+    operator::mount(app, context);
     let paths: BTreeSet<&String> = table.keys().map(|(path, _)| path).collect();
     for path in paths {
         // A colon begins a method's name: `{model}` alone must not swallow it.

@@ -39,8 +39,8 @@ pub async fn serve(
     let id = context::request_id(&request);
     let mut story = Story::begin(id.clone(), masked(request.path(), request.query_string()), context.busy());
     let Some(first) = owners.first() else { return HttpResponse::NotFound().finish() };
-    story.provider = first.service.id();
     let dialect = first.endpoint.dialect;
+    (story.provider, story.dialect) = (first.service.id(), dialect.name());
     let refuse = |mut story: Story, word: &'static str, refusal: &Fault| {
         (story.status, story.verdict) = (refusal.status, word);
         fault(dialect, refusal, &id)

@@ -10,6 +10,7 @@ mod section;
 mod show;
 mod units;
 
+pub use crate::pool::Strategy;
 pub use environment::Environment;
 pub use first_run::welcome;
 pub use problem::{Problem, SettingsError};
@@ -60,6 +61,8 @@ pub struct Basic {
     pub admin_key: Option<Secret>,
     /// Whether login cookies travel over plain HTTP.
     pub insecure_cookie: bool,
+    /// Whether `/metrics` and `/status` are for everybody.
+    pub public_status: bool,
     /// Without a trailing slash.
     pub public_url: Option<String>,
     /// Who may connect accounts.
@@ -114,13 +117,6 @@ pub enum Onboarding {
     Open,
     /// Who knows the key.
     Key,
-}
-
-/// How the next account is chosen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Strategy {
-    /// Most remaining quota, then fewest in flight, then least recently used.
-    Balanced,
 }
 
 /// Where settings come from.

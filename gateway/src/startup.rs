@@ -9,6 +9,7 @@ pub use failure::StartError;
 use crate::{
     auth::Key,
     login::{Logins, Loopback},
+    metrics::Metrics,
     routes,
     serve::Context,
     server::Server,
@@ -58,7 +59,8 @@ impl Gateway {
             key: sealing.as_ref(),
         })
         .await?;
-        let services = services::build(&settings, providers, &store)?;
+        let metrics = Arc::new(Metrics::new().map_err(|error| StartError::Io(std::io::Error::other(error)))?);
+        let services = services::build(&settings, providers, &store, &metrics)?;
         let table = Arc::new(routes::table(&services)?);
         let (stop, stopping) = watch::channel(false);
         let (loopback, loopback_task) = Loopback::new(port);
@@ -80,6 +82,8 @@ impl Gateway {
             store: store.clone(),
             draining: AtomicBool::new(false),
             running: Arc::default(),
+            metrics,
+            began: std::time::Instant::now(),
             settings: Arc::clone(&settings),
         });
         let server = Server::start(context, table, listener).map_err(StartError::Io)?;

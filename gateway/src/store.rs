@@ -11,6 +11,7 @@ mod key;
 mod location;
 mod logins;
 mod merge;
+mod readings;
 mod refresh;
 mod row;
 mod seal;

@@ -1,6 +1,6 @@
 //! The story of one request: collected on its way, told in one log line when the last byte has left.
 
-use crate::serve::Busy;
+use crate::{metrics::Metrics, serve::Busy};
 use pollux_sdk::Usage;
 use std::{fmt, time::Instant};
 
@@ -27,7 +27,9 @@ pub struct Story {
     pub usage: Option<Usage>,
     began: Instant,
     first_byte: Option<Instant>,
-    _busy: Busy,
+    /// Language of the route.
+    pub dialect: &'static str,
+    busy: Busy,
 }
 
 impl Story {
@@ -45,8 +47,14 @@ impl Story {
             usage: None,
             began: Instant::now(),
             first_byte: None,
-            _busy: busy,
+            dialect: "",
+            busy,
         }
+    }
+
+    /// What is counted.
+    pub fn metrics(&self) -> &Metrics {
+        self.busy.metrics()
     }
 
     /// The first byte for the client is there.
@@ -60,6 +68,12 @@ impl Drop for Story {
         let millis =
             |at: Instant| u64::try_from(at.duration_since(self.began).as_millis()).unwrap_or(u64::MAX);
         let now = Instant::now();
+        let since = |at: Instant| at.duration_since(self.began);
+        let metrics = self.busy.metrics();
+        metrics.request(self.provider, self.dialect, self.status, since(now), self.first_byte.map(since));
+        if let Some(usage) = &self.usage {
+            metrics.tokens(self.provider, usage);
+        }
         tracing::info!(
             target: "pollux::request",
             request_id = %self.id,

@@ -289,6 +289,7 @@ impl Live {
         );
         if let Some(story) = &mut self.story {
             story.verdict = "failed";
+            story.metrics().failed(self.service.id(), &verdict);
         }
         if let Some(grant) = &mut self.grant {
             grant.note(verdict.effect);

@@ -4,6 +4,7 @@
 //! ago must not change when an entity does. Steps are added, never edited, and run alike on SQLite and PostgreSQL.
 
 mod m0001_accounts;
+mod m0002_readings;
 
 pub use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
@@ -14,6 +15,6 @@ pub struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m0001_accounts::Step)]
+        vec![Box::new(m0001_accounts::Step), Box::new(m0002_readings::Step)]
     }
 }

@@ -14,7 +14,9 @@ mod suites {
     mod errors;
     mod ingestion;
     mod login;
+    mod operator;
     mod owner;
+    mod quota;
     mod refresh;
     mod rotation;
     mod settings;

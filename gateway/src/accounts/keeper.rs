@@ -5,13 +5,14 @@ use super::{
     stopped,
 };
 use crate::{
+    metrics::Metrics,
     pool::Pool,
     store::{Row, State, Store, StoreError},
 };
 use lru::LruCache;
 use pollux_sdk::{AccountError, Credential, Io, Provider, Reason};
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet, VecDeque},
     fmt,
     num::NonZeroUsize,
     sync::{Arc, Mutex, PoisonError},
@@ -30,6 +31,8 @@ const JOBS: usize = 16;
 /// A validation that never succeeds is given up after so many tries (more than an hour).
 const VALIDATION_TRIES: u32 = 24;
 const TICK: Duration = Duration::from_secs(10);
+/// How often the vendor is asked about an account that is in use.
+const SURVEY: Duration = Duration::from_mins(5);
 /// How often other replicas' unfinished refreshes are looked for.
 const CHECK: Duration = Duration::from_mins(1);
 
@@ -39,6 +42,7 @@ pub struct Keeper {
     pub(super) pool: Arc<Pool>,
     pub(super) store: Store,
     pub(super) io: Arc<dyn Io>,
+    metrics: Arc<Metrics>,
     pub(super) queue: Queue,
     /// Refreshes that failed and are to be tried again, also where the old token has not ended yet.
     retries: Queue,
@@ -53,12 +57,19 @@ const HEIRS: NonZeroUsize = NonZeroUsize::new(4096).expect("4096 is not zero");
 
 impl Keeper {
     /// A keeper that does nothing yet.
-    pub fn new(provider: Arc<dyn Provider>, pool: Arc<Pool>, store: Store, io: Arc<dyn Io>) -> Self {
+    pub fn new(
+        provider: Arc<dyn Provider>,
+        pool: Arc<Pool>,
+        store: Store,
+        io: Arc<dyn Io>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         Self {
             provider,
             pool,
             store,
             io,
+            metrics,
             queue: Queue::default(),
             retries: Queue::default(),
             failures: Mutex::default(),
@@ -121,6 +132,8 @@ impl Keeper {
         let mut running: HashMap<task::Id, i64> = HashMap::new();
         let mut wanted: BTreeSet<i64> = BTreeSet::new();
         let mut next_check = Instant::now() + CHECK;
+        let mut next_flush = Instant::now() + TICK;
+        let mut surveys: VecDeque<i64> = VecDeque::new();
         loop {
             if next_check <= Instant::now() {
                 next_check = Instant::now() + CHECK;
@@ -148,6 +161,17 @@ impl Keeper {
                 let stop = stop.clone();
                 running.insert(jobs.spawn(async move { keeper.validate(id, stop).await }).id(), id);
             }
+            surveys.extend(self.pool.take_survey_wants(SystemTime::now(), SURVEY));
+            while jobs.len() < JOBS / 2
+                && let Some(id) = surveys.pop_front()
+            {
+                let keeper = Arc::clone(&self);
+                jobs.spawn(async move { keeper.survey(id).await });
+            }
+            if next_flush <= Instant::now() {
+                next_flush = Instant::now() + TICK;
+                self.write_readings().await;
+            }
             let tick = Instant::now() + TICK;
             let full = jobs.len() >= JOBS;
             let due = [self.queue.next_due().filter(|_| !full), self.retries.next_due()];
@@ -170,6 +194,7 @@ impl Keeper {
         // A vendor's answer that is under way must still be written down.
         while jobs.join_next().await.is_some() {}
         self.write_down().await;
+        self.write_readings().await;
     }
 
     /// Writes down what requests learnt. A failed write is only logged: the pool itself already knows.
@@ -188,6 +213,16 @@ impl Keeper {
         }
     }
 
+    async fn write_readings(&self) {
+        let readings = self.pool.take_readings(SystemTime::now());
+        if readings.is_empty() {
+            return;
+        }
+        if let Err(error) = self.store.save_readings(&readings).await {
+            tracing::warn!(provider = self.id(), %error, "quota readings not stored");
+        }
+    }
+
     /// Renews an account of the pool.
     async fn refresh(&self, id: i64) {
         if !self.pool.is_refreshing(id) {
@@ -198,7 +233,9 @@ impl Keeper {
             Ok(_) => return self.pool.remove(id),
             Err(error) => return self.refresh_later(id, &error.to_string()),
         };
-        match self.renew(&row).await {
+        let renewal = self.renew(&row).await;
+        self.metrics.refreshed(self.id(), renewal.word());
+        match renewal {
             Renewal::Fresh(rows) => {
                 for row in &rows {
                     self.settled(row.id);

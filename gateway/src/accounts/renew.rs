@@ -16,6 +16,18 @@ pub(super) enum Renewal {
     Dead(Vec<Row>),
 }
 
+impl Renewal {
+    /// For counting.
+    pub(super) fn word(&self) -> &'static str {
+        match self {
+            Self::Fresh(_) => "fresh",
+            Self::Overtaken(_) => "overtaken",
+            Self::Later(_) => "later",
+            Self::Dead(_) => "dead",
+        }
+    }
+}
+
 /// A commit that fails is tried again this often: the vendor's answer is in memory only.
 const COMMIT_TRIES: u32 = 12;
 

@@ -1,10 +1,13 @@
-use crate::{auth::Key, login::Logins, relay::Service, settings::Settings, store::Store};
+use crate::{auth::Key, login::Logins, metrics::Metrics, relay::Service, settings::Settings, store::Store};
 use actix_web::HttpRequest;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use pollux_sdk::Dialect;
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Instant,
 };
 
 /// What every handler shares; built once, before the workers start.
@@ -26,15 +29,29 @@ pub struct Context {
     pub draining: AtomicBool,
     /// Requests whose last byte has not left.
     pub running: Arc<AtomicUsize>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// When the server began.
+    pub began: Instant,
 }
 
 /// Counts one request until it is dropped.
 #[derive(Debug)]
-pub struct Busy(Arc<AtomicUsize>);
+pub struct Busy {
+    running: Arc<AtomicUsize>,
+    metrics: Arc<Metrics>,
+}
+
+impl Busy {
+    /// What is counted.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+}
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
+        self.running.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -42,7 +59,7 @@ impl Context {
     /// Counts a request.
     pub fn busy(&self) -> Busy {
         self.running.fetch_add(1, Ordering::AcqRel);
-        Busy(Arc::clone(&self.running))
+        Busy { running: Arc::clone(&self.running), metrics: Arc::clone(&self.metrics) }
     }
 
     /// Whether the server is going down.

@@ -4,7 +4,7 @@ use super::Owner;
 use crate::relay::{Answer, Body, fault_answer};
 use actix_web::HttpRequest;
 use pollux_dialect::{Fault, Listed, model_object, models_list};
-use pollux_sdk::{Account, Call, HeaderMap, Operation, PoolView, Quota, StatusCode};
+use pollux_sdk::{Account, Call, HeaderMap, Model, Operation, PoolView, Quota, StatusCode};
 use std::time::SystemTime;
 
 /// The first provider that claims the request answers it; otherwise the dialect does.
@@ -22,13 +22,21 @@ pub(super) fn answer(owners: &[Owner], request: &HttpRequest, call: &Call) -> An
 
 fn claimed(owner: &Owner, call: &Call) -> Option<Answer> {
     let accounts = owner.service.pool.accounts(SystemTime::now());
-    let unknown = Quota::default();
+    let now = SystemTime::now();
+    let quotas: Vec<Quota> =
+        accounts.iter().map(|(held, _)| owner.service.pool.quota_of(held.id, now)).collect();
     let accounts: Vec<Account<'_>> = accounts
         .iter()
-        .map(|(held, usable)| Account { credential: &held.credential, usable: *usable, quota: &unknown })
+        .zip(&quotas)
+        .map(|((held, usable), quota)| Account { credential: &held.credential, usable: *usable, quota })
         .collect();
-    let descriptor = owner.service.provider.descriptor();
-    let view = PoolView { accounts: &accounts, models: &descriptor.models, now: SystemTime::now() };
+    let offered = &owner.service.provider.descriptor().models;
+    let known = |model: &Model| match owner.service.pool.entry(&model.id) {
+        Some(entry) => Model { entry, ..model.clone() },
+        None => model.clone(),
+    };
+    let models: Vec<Model> = offered.iter().map(known).collect();
+    let view = PoolView { accounts: &accounts, models: &models, now };
     let reply = owner.service.provider.answer(call, &view)?;
     Some(Answer { status: reply.status, headers: reply.headers, body: Body::Whole(reply.body) })
 }

@@ -38,6 +38,7 @@ fn basic(
     let pollux_key = pollux_key(&mut section, &file, layers.file_exists);
     let admin_key = admin_key(&mut section, &file, notes);
     let insecure_cookie = section.boolean("insecure_cookie");
+    let public_status = section.boolean("public_status");
     let public_url = section.public_url("public_url");
     let onboarding = section.one_of("onboarding", &[("open", Onboarding::Open), ("key", Onboarding::Key)]);
     let trusted_proxies = section.networks("trusted_proxies");
@@ -61,6 +62,7 @@ fn basic(
         pollux_key: pollux_key?,
         admin_key,
         insecure_cookie: insecure_cookie?,
+        public_status: public_status?,
         public_url,
         onboarding: onboarding?,
         trusted_proxies: trusted_proxies?,
@@ -93,7 +95,15 @@ fn admin_key(section: &mut Section<'_>, file: &str, notes: &mut Vec<String>) -> 
 
 fn pool(layers: &Layers, problems: &mut Vec<Problem>) -> Option<Pool> {
     let mut section = Section::open(&layers.merged, "pool").only(&layers.defaults);
-    let strategy = section.one_of("strategy", &[("balanced", Strategy::Balanced)]);
+    let strategy = section.one_of(
+        "strategy",
+        &[
+            ("balanced", Strategy::Balanced),
+            ("round_robin", Strategy::RoundRobin),
+            ("fill_first", Strategy::FillFirst),
+            ("soonest_reset", Strategy::SoonestReset),
+        ],
+    );
     let acquire_timeout = section.duration("acquire_timeout", false);
     let session_ttl = section.duration("session_ttl", false);
     section.close(problems);

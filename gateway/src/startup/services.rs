@@ -1,6 +1,7 @@
 use super::StartError;
 use crate::{
     accounts::Keeper,
+    metrics::Metrics,
     pool::Pool,
     relay::{Limits, Service},
     settings::{ProviderSettings, Settings},
@@ -19,10 +20,11 @@ pub(super) fn build(
     settings: &Settings,
     providers: BTreeMap<&'static str, Arc<dyn Provider>>,
     store: &Store,
+    metrics: &Arc<Metrics>,
 ) -> Result<Vec<Arc<Service>>, StartError> {
     let one = |(id, provider): (&'static str, Arc<dyn Provider>)| {
         let Some(own) = settings.providers.get(id) else { return Ok(None) };
-        service(settings, own, provider, store)
+        service(settings, own, provider, store, metrics)
             .map(|service| Some(Arc::new(service)))
             .map_err(|source| StartError::Proxy { provider: id, source })
     };
@@ -34,6 +36,7 @@ fn service(
     own: &ProviderSettings,
     provider: Arc<dyn Provider>,
     store: &Store,
+    metrics: &Arc<Metrics>,
 ) -> Result<Service, reqwest::Error> {
     let profile = Profile {
         proxy: own.proxy.clone(),
@@ -46,9 +49,16 @@ fn service(
         http2 = own.enable_multiplexing,
         "provider is at work"
     );
-    let pool = Arc::new(Pool::new(settings.pool.acquire_timeout, settings.pool.session_ttl));
+    let pool =
+        Arc::new(Pool::new(settings.pool.strategy, settings.pool.acquire_timeout, settings.pool.session_ttl));
     let io = Arc::new(AccountIo::new(&profile, own.oauth_tps)?);
-    let keeper = Arc::new(Keeper::new(Arc::clone(&provider), Arc::clone(&pool), store.clone(), io));
+    let keeper = Arc::new(Keeper::new(
+        Arc::clone(&provider),
+        Arc::clone(&pool),
+        store.clone(),
+        io,
+        Arc::clone(metrics),
+    ));
     let limits = Limits {
         retries: own.retry_max_times,
         response: settings.upstream.response_timeout,
@@ -78,9 +88,13 @@ pub(super) async fn resume(
         by_provider.entry(row.provider.clone()).or_default().push(row);
     }
     let cooldowns = store.cooldowns(SystemTime::now()).await?;
+    let readings = store.readings().await?;
     for service in services {
         let rows = by_provider.remove(service.id()).unwrap_or_default();
         service.keeper.resume(rows).await?;
+        for (id, quota) in &readings {
+            service.pool.restore_quota(*id, quota);
+        }
         for cooldown in &cooldowns {
             service.pool.restore_cooldown(cooldown.credential_id, cooldown.model.as_deref(), cooldown.until);
         }

@@ -57,6 +57,24 @@ pub mod cooldown {
     impl ActiveModelBehavior for ActiveModel {}
 }
 
+pub mod reading {
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+    #[sea_orm(table_name = "reading")]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub credential_id: i64,
+        pub quota: String,
+        pub read_at: i64,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
 pub mod login {
     use sea_orm::entity::prelude::*;
 

@@ -120,6 +120,7 @@ pub(crate) async fn survey(own: &Section, io: &dyn Io, account: &Credential) -> 
     let models: Vec<Model> = kit::each(&list["models"]).filter_map(model).collect();
     Ok(Survey {
         quota: usage_quota(&usage),
+        allowed: usage["rate_limit"]["allowed"].as_bool(),
         models: (!models.is_empty()).then_some(models),
         extra: text(&usage["plan_type"]).map(|plan| ("plan".to_owned(), plan.into())).into_iter().collect(),
     })

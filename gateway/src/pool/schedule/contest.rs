@@ -134,7 +134,14 @@ mod tests {
     use proptest::prelude::*;
 
     fn rank(id: i64, in_flight: u32) -> Rank {
-        Strategy::Balanced.rank(&Facts { id, priority: 0, used_share: None, in_flight, used: 0 })
+        Strategy::Balanced.rank(&Facts {
+            id,
+            priority: 0,
+            used_share: None,
+            resets_at: None,
+            in_flight,
+            used: 0,
+        })
     }
 
     proptest! {

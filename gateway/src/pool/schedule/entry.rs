@@ -46,6 +46,7 @@ pub(super) struct Entry {
     pub(super) in_flight: u32,
     pub(super) used: u64,
     pub(super) used_share: Option<f64>,
+    pub(super) resets_at: Option<SystemTime>,
     pub(super) rest: Option<Rest>,
     pub(super) model_rests: Vec<(usize, Rest)>,
     pub(super) dropped: Vec<usize>,
@@ -63,6 +64,7 @@ impl Entry {
             in_flight: 0,
             used: 0,
             used_share: None,
+            resets_at: None,
             rest: None,
             model_rests: Vec::new(),
             dropped: Vec::new(),
@@ -77,6 +79,7 @@ impl Entry {
             id: self.account.id,
             priority: self.account.priority,
             used_share: self.used_share,
+            resets_at: self.resets_at,
             in_flight: self.in_flight,
             used: self.used,
         }

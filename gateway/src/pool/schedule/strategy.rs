@@ -1,14 +1,23 @@
 //! Who goes first among the accounts that could serve.
 
 use super::AccountId;
-use std::cmp::Reverse;
+use std::{
+    cmp::Reverse,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
-/// How accounts are ordered, by configuration.
+/// How accounts are ordered, by configuration. A higher priority goes first in all of them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Strategy {
-    /// Higher priority, then more quota left, then fewer in flight, then less recently used.
+    /// More quota left, then fewer in flight, then less recently used.
     #[default]
     Balanced,
+    /// Less recently used.
+    RoundRobin,
+    /// The oldest account, until it cools or is full.
+    FillFirst,
+    /// Whose allowance starts anew soonest: what is left of it would be lost.
+    SoonestReset,
 }
 
 /// What an order may look at.
@@ -17,6 +26,7 @@ pub(super) struct Facts {
     pub(super) id: AccountId,
     pub(super) priority: i32,
     pub(super) used_share: Option<f64>,
+    pub(super) resets_at: Option<SystemTime>,
     pub(super) in_flight: u32,
     /// The turn of its last use; 0 is never.
     pub(super) used: u64,
@@ -35,18 +45,19 @@ pub(super) struct Rank {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Band {
     priority: Reverse<i32>,
-    spent: u8,
+    merit: u64,
 }
 
 impl Strategy {
     pub(super) fn rank(self, facts: &Facts) -> Rank {
-        let Facts { id, priority, used_share, in_flight, used } = *facts;
-        let priority = Reverse(priority);
-        match self {
-            Self::Balanced => {
-                Rank { band: Band { priority, spent: tenths(used_share) }, load: in_flight, used, id }
-            }
-        }
+        let Facts { id, priority, used_share, resets_at, in_flight, used } = *facts;
+        let (merit, load, used) = match self {
+            Self::Balanced => (u64::from(tenths(used_share)), in_flight, used),
+            Self::RoundRobin => (0, 0, used),
+            Self::FillFirst => (id.unsigned_abs(), 0, 0),
+            Self::SoonestReset => (minute(resets_at), in_flight, used),
+        };
+        Rank { band: Band { priority: Reverse(priority), merit }, load, used, id }
     }
 }
 
@@ -65,13 +76,38 @@ fn tenths(used: Option<f64>) -> u8 {
     tenths
 }
 
+/// A reset to the minute, so that load still counts between accounts that started together. Unknown comes last.
+fn minute(resets_at: Option<SystemTime>) -> u64 {
+    let since = resets_at.and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+    since.map_or(u64::MAX, |since| since.as_secs() / 60)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn each_strategy_has_its_own_first() {
+        let at = |minutes| Some(UNIX_EPOCH + Duration::from_mins(minutes));
+        let base = Facts { id: 0, priority: 0, used_share: None, resets_at: None, in_flight: 0, used: 0 };
+        let pool = [
+            Facts { id: 1, used_share: Some(0.9), resets_at: at(9), in_flight: 2, used: 7, ..base },
+            Facts { id: 2, used_share: Some(0.1), resets_at: at(8), in_flight: 9, used: 6, ..base },
+            Facts { id: 3, used_share: Some(0.5), resets_at: at(1), in_flight: 1, used: 5, ..base },
+            Facts { id: 4, used_share: Some(0.6), resets_at: None, in_flight: 0, used: 1, ..base },
+        ];
+        let first = |strategy: Strategy| pool.iter().min_by_key(|facts| strategy.rank(facts)).unwrap().id;
+        assert_eq!(first(Strategy::Balanced), 2);
+        assert_eq!(first(Strategy::RoundRobin), 4);
+        assert_eq!(first(Strategy::FillFirst), 1);
+        assert_eq!(first(Strategy::SoonestReset), 3);
+    }
 
     #[test]
     fn balanced_looks_at_priority_quota_load_use_and_id_in_this_order() {
-        let base = Facts { id: 5, priority: 0, used_share: Some(0.55), in_flight: 3, used: 9 };
+        let base =
+            Facts { id: 5, priority: 0, used_share: Some(0.55), resets_at: None, in_flight: 3, used: 9 };
         let rank = |facts: Facts| Strategy::Balanced.rank(&facts);
         let better = [
             Facts { priority: 1, used_share: Some(1.0), ..base },

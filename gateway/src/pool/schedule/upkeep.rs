@@ -81,10 +81,10 @@ impl Schedule {
         }
     }
 
-    /// The used share of its allowance, 0 to 1; `None` is unknown.
-    pub fn quota(&mut self, id: AccountId, used: Option<f64>) {
+    /// The used share of its allowance, 0 to 1, and when it starts anew; `None` is unknown.
+    pub fn quota(&mut self, id: AccountId, used: Option<f64>, resets_at: Option<SystemTime>) {
         if let Some(entry) = self.entry_mut(id) {
-            entry.used_share = used;
+            (entry.used_share, entry.resets_at) = (used, resets_at);
             self.place_id(id);
         }
     }

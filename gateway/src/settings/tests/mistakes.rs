@@ -106,7 +106,12 @@ fn every_bad_value_elsewhere_names_its_place_and_what_was_expected() {
         format!("expected a whole number from {from} to {to}, found {found}")
     };
     let table: Vec<(&str, &str, &str, String)> = vec![
-        ("pool", "strategy", "\"round_robin\"", "expected \"balanced\", found \"round_robin\"".into()),
+        (
+            "pool",
+            "strategy",
+            "\"random\"",
+            "expected \"balanced\" or \"round_robin\" or \"fill_first\" or \"soonest_reset\", found \"random\"".into(),
+        ),
         ("pool", "acquire_timeout", "0", duration("0")),
         ("pool", "session_ttl", "\"0s\"", duration("\"0s\"")),
         ("upstream", "connect_timeout", "-5", duration("-5")),

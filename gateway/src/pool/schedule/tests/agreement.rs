@@ -168,7 +168,7 @@ impl Pair {
                 naive.set_enabled(id, on);
             }
             Step::Quota(id, used) => {
-                real.quota(id, used);
+                real.quota(id, used, None);
                 naive.quota(id, used);
             }
             Step::Cool(id, model, until) => {

@@ -65,10 +65,10 @@ fn load_counts_in_every_model() {
 #[test]
 fn quota_and_priority_go_before_load() {
     let mut schedule = pool([1, 2]);
-    schedule.quota(2, Some(0.2));
+    schedule.quota(2, Some(0.2), None);
     assert_eq!(schedule.choose(&m(), at(0)), granted(2));
     assert_eq!(schedule.choose(&m(), at(0)), granted(2));
-    schedule.quota(2, Some(0.9));
+    schedule.quota(2, Some(0.9), None);
     assert_eq!(schedule.choose(&m(), at(0)), granted(1));
     schedule.upsert(Account { priority: 1, ..account(2) });
     assert_eq!(schedule.choose(&m(), at(0)), granted(2));
@@ -299,8 +299,8 @@ fn replicas_agree_on_a_new_sessions_account() {
 #[test]
 fn a_new_session_does_not_go_to_a_lesser_band() {
     let mut schedule = pool(1..=9);
-    schedule.quota(4, Some(0.1));
-    schedule.quota(5, Some(0.15));
+    schedule.quota(4, Some(0.1), None);
+    schedule.quota(5, Some(0.15), None);
     for name in (0..50).map(|name| name.to_string()) {
         assert!([4, 5].contains(&serve(&mut schedule, &session("m", &name), at(0)).id));
     }

@@ -1,0 +1,150 @@
+//! What vendors tell of allowances, and whom to ask about them.
+
+use super::{Allowance, Held, Pool, Standing, State, Wish, schedule::AccountId};
+use pollux_sdk::{Quota, Reason, Survey};
+use serde_json::Value;
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+/// Catalogue entries kept: a vendor's list is short, and nobody may fill the memory with it.
+const ENTRIES: usize = 512;
+
+/// What was told, by account.
+#[derive(Debug, Default)]
+pub(super) struct Readings {
+    pub(super) allowances: HashMap<AccountId, Allowance>,
+    /// Accounts whose allowance changed since it was last written down.
+    unwritten: HashSet<AccountId>,
+    /// When each was last used, and last asked about.
+    watched: HashMap<AccountId, Watched>,
+    /// The vendor's own catalogue entries, by model.
+    entries: BTreeMap<String, Value>,
+}
+
+#[derive(Debug, Default)]
+struct Watched {
+    used_at: Option<SystemTime>,
+    surveyed_at: Option<SystemTime>,
+}
+
+impl Readings {
+    pub(super) fn used(&mut self, id: AccountId, now: SystemTime) {
+        self.watched.entry(id).or_default().used_at = Some(now);
+    }
+
+    pub(super) fn forget(&mut self, id: AccountId) {
+        self.allowances.remove(&id);
+        self.watched.remove(&id);
+    }
+}
+
+impl Pool {
+    pub(super) fn reading(&self, id: AccountId, quota: &Quota) {
+        let mut state = self.lock();
+        state.learn(id, quota, SystemTime::now());
+        state.readings.unwritten.insert(id);
+    }
+
+    /// A reading from before the start.
+    pub fn restore_quota(&self, id: AccountId, quota: &Quota) {
+        self.lock().learn(id, quota, SystemTime::now());
+    }
+
+    /// Readings that are not written down yet.
+    pub fn take_readings(&self, now: SystemTime) -> Vec<(AccountId, Quota)> {
+        let mut state = self.lock();
+        let ids = std::mem::take(&mut state.readings.unwritten);
+        let quota = |id: AccountId| Some((id, state.readings.allowances.get(&id)?.quota(now)));
+        ids.into_iter().filter_map(quota).collect()
+    }
+
+    /// The account as requests see it.
+    pub fn held(&self, id: AccountId) -> Option<Arc<Held>> {
+        self.lock().held.get(&id).cloned()
+    }
+
+    /// Takes an account out for a reason, which the keeper writes down.
+    pub fn suspend(&self, id: AccountId, reason: Reason) {
+        self.lock().suspend(id, reason);
+        self.noted.notify_one();
+    }
+
+    /// Accounts to ask about: never asked, or used or resting and not asked for `every`.
+    pub fn take_survey_wants(&self, now: SystemTime, every: Duration) -> Vec<AccountId> {
+        let mut state = self.lock();
+        let resting: HashSet<AccountId> =
+            state.schedule.cooldowns().filter(|rest| rest.until > now).map(|rest| rest.id).collect();
+        let old = |at: Option<SystemTime>, age: Duration| {
+            at.is_none_or(|at| now.duration_since(at).is_ok_and(|passed| passed >= age))
+        };
+        let wanted = |id: &AccountId| {
+            let Some(watched) = state.readings.watched.get(id) else { return true };
+            // Spread over a fifth of the time, so that a pool does not ask all at once.
+            let jitter = every / 5 * u32::try_from(id.unsigned_abs() % 16).unwrap_or(0) / 16;
+            let busy = !old(watched.used_at, every) || resting.contains(id);
+            watched.surveyed_at.is_none() || (busy && old(watched.surveyed_at, every + jitter))
+        };
+        let ids: Vec<AccountId> = state.held.keys().copied().filter(wanted).collect();
+        for id in &ids {
+            state.readings.watched.entry(*id).or_default().surveyed_at = Some(now);
+        }
+        ids
+    }
+
+    /// What the vendor said when asked. Tells whether its word has ended the account's rest.
+    pub fn surveyed(&self, id: AccountId, survey: &Survey, now: SystemTime) -> bool {
+        let mut state = self.lock();
+        if let Some(quota) = &survey.quota {
+            state.learn(id, quota, now);
+            state.readings.unwritten.insert(id);
+        }
+        let entries = &mut state.readings.entries;
+        for model in survey.models.iter().flatten().filter(|model| !model.entry.is_null()) {
+            if entries.len() < ENTRIES || entries.contains_key(&model.id) {
+                entries.insert(model.id.clone(), model.entry.clone());
+            }
+        }
+        let lifted = survey.allowed == Some(true) && state.schedule.lift(id, None);
+        state.wake(now);
+        lifted
+    }
+
+    /// The vendor's own catalogue entry of a model.
+    pub fn entry(&self, model: &str) -> Option<Value> {
+        self.lock().readings.entries.get(model).cloned()
+    }
+
+    /// What is known of an account's allowance.
+    pub fn quota_of(&self, id: AccountId, now: SystemTime) -> Quota {
+        self.lock().readings.allowances.get(&id).map(|allowance| allowance.quota(now)).unwrap_or_default()
+    }
+
+    /// Every account, and what it could do now whatever the model.
+    pub fn standings(&self, now: SystemTime) -> Vec<(Arc<Held>, Standing)> {
+        self.explain(&Wish::default(), now)
+    }
+
+    /// Every account in the order of choice, and whether it could serve this wish now: by the same rules as a
+    /// live choice.
+    pub fn explain(&self, wish: &Wish, now: SystemTime) -> Vec<(Arc<Held>, Standing)> {
+        let state = self.lock();
+        let standings = state.schedule.explain(&wish.ask(&[]), now);
+        let held = |(id, standing)| Some((state.held.get(&id).cloned()?, standing));
+        standings.into_iter().filter_map(held).collect()
+    }
+}
+
+impl State {
+    fn learn(&mut self, id: AccountId, quota: &Quota, now: SystemTime) {
+        if !self.held.contains_key(&id) {
+            return;
+        }
+        let allowance = self.readings.allowances.entry(id).or_default();
+        allowance.learn(quota);
+        let (used, resets_at) = (allowance.used(now), allowance.resets_at(now));
+        self.schedule.quota(id, used, resets_at);
+    }
+}
