@@ -72,37 +72,39 @@ impl Relay {
         Self { service, call, wish, tried: Vec::new(), pausing: Vec::new(), last: None }
     }
 
-    /// Serves the call; the story goes into a streamed answer.
-    pub async fn run(mut self, mut story: Story) -> (Answer, Option<Story>) {
+    /// Serves the call; the story goes into a streamed answer, or is told here.
+    pub async fn run(self, mut story: Story) -> Answer {
+        let mut answer = self.attempts(&mut story).await;
+        story.status = answer.status.as_u16();
+        if let Body::Stream(live) = &mut answer.body {
+            live.tell(story);
+        }
+        answer
+    }
+
+    async fn attempts(mut self, story: &mut Story) -> Answer {
         for _ in 0..=self.service.limits.retries {
             let grant = match self.acquire().await {
                 Ok(grant) => grant,
-                Err(denied) => return (self.give_up(Some(denied), &mut story), Some(story)),
+                Err(denied) => return self.give_up(Some(denied), story),
             };
             story.attempts += 1;
             grant.label().clone_into(&mut story.credential);
-            match self.attempt(grant, &mut story).await {
-                Ok(Outcome::Done(mut answer)) => {
-                    if let Body::Stream(live) = &mut answer.body {
-                        live.tell(story);
-                        return (answer, None);
-                    }
-                    return (answer, Some(story));
-                }
+            match self.attempt(grant, story).await {
+                Ok(Outcome::Done(answer)) => return answer,
                 Ok(Outcome::Unprepared) => {}
                 Ok(Outcome::Failed(failed, grant)) => {
-                    if let Some(answer) = self.judge(failed, grant, &mut story) {
-                        return (answer, Some(story));
+                    if let Some(answer) = self.judge(failed, grant, story) {
+                        return answer;
                     }
                 }
                 Err(message) => {
                     story.verdict = "refused";
-                    let fault = Fault::bad_request(None, message);
-                    return (fault_answer(&self.call, &fault), Some(story));
+                    return fault_answer(&self.call, &Fault::bad_request(None, message));
                 }
             }
         }
-        (self.give_up(None, &mut story), Some(story))
+        self.give_up(None, story)
     }
 
     async fn acquire(&mut self) -> Result<Grant, Denied> {
@@ -181,7 +183,12 @@ impl Relay {
                     match (step.at, step.emit) {
                         (At::Fault, _) => Err(Failed { cause: Cause::Event, headers: coming.headers, body }),
                         (_, Emit::Data(data)) => Ok(data),
-                        (_, Emit::Same | Emit::Skip) => Ok(body),
+                        (_, Emit::Same) if is_document(&body) => Ok(body),
+                        // Nothing at all, or a page of somebody in between: whatever it is, it is no answer.
+                        (_, Emit::Same | Emit::Skip) => {
+                            tracing::warn!(request_id = %story.id, bytes = body.len(), "upstream's answer is none");
+                            Err(Failed::without_reply(Cause::Lost))
+                        }
                     }
                 }
             }
@@ -244,6 +251,11 @@ impl Relay {
             }
         }
     }
+}
+
+/// Whether it begins as JSON documents do; what follows is the vendor's business.
+fn is_document(body: &[u8]) -> bool {
+    matches!(body.trim_ascii_start().first(), Some(b'{' | b'['))
 }
 
 /// An answer of our own, in the client's dialect.

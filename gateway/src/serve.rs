@@ -85,8 +85,7 @@ pub async fn serve(
     let wish = Wish { model: call.model.clone(), session: facts.session, follows: facts.follows };
     let call = Arc::new(call);
     let relay = Relay::new(Arc::clone(&first.service), Arc::clone(&call), wish);
-    let (answer, _story) = relay.run(story).await;
-    respond(answer, call.shape, &id)
+    respond(relay.run(story).await, call.shape, &id)
 }
 
 /// Makes a call of what came in.

@@ -62,8 +62,11 @@ impl Failed {
                 Effect::Cool(_, until) => Some(until),
                 _ => None,
             };
-            if let Some(seconds) = retry_after(dialect, &body, soonest.or(cooled), SystemTime::now()) {
-                headers.insert("retry-after", HeaderValue::from(seconds));
+            match retry(dialect, &body, soonest.or(cooled), SystemTime::now()) {
+                Retry::After(seconds) => drop(headers.insert("retry-after", HeaderValue::from(seconds))),
+                // The SDKs of OpenAI and Anthropic obey it, and would otherwise repeat any 429.
+                Retry::Never => drop(headers.insert("x-should-retry", HeaderValue::from_static("false"))),
+                Retry::Unknown => {}
             }
         } else if let Some(value) = self.headers.get("retry-after") {
             headers.insert("retry-after", value.clone());
@@ -77,14 +80,27 @@ impl Failed {
     }
 }
 
-/// `Retry-After` of a 429 in seconds: only where a repetition makes sense.
-fn retry_after(dialect: Dialect, body: &Bytes, until: Option<SystemTime>, now: SystemTime) -> Option<u64> {
+/// Whether a client should repeat what met a 429.
+#[derive(Debug, PartialEq, Eq)]
+enum Retry {
+    /// After so many seconds.
+    After(u64),
+    /// Not within reasonable time.
+    Never,
+    /// Nobody said.
+    Unknown,
+}
+
+fn retry(dialect: Dialect, body: &Bytes, until: Option<SystemTime>, now: SystemTime) -> Retry {
     if terminal(dialect, body) {
-        return None;
+        return Retry::Never;
     }
-    let wait = until?.duration_since(now).unwrap_or_default();
-    // Rounded up: a client that comes a moment too early waits a whole turn for it.
-    (wait <= LONGEST_RETRY).then(|| (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1))
+    match until.map(|until| until.duration_since(now).unwrap_or_default()) {
+        None => Retry::Unknown,
+        Some(wait) if wait > LONGEST_RETRY => Retry::Never,
+        // Rounded up: a client that comes a moment too early waits a whole turn for it.
+        Some(wait) => Retry::After((wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1)),
+    }
 }
 
 /// A fault of our own, in the client's dialect.

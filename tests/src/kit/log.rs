@@ -8,6 +8,9 @@ use std::time::Duration;
 #[derive(Clone, Debug, Default)]
 pub struct Log(Arc<Mutex<Vec<String>>>);
 
+/// Pipes outlive the program only where somebody it left behind holds them.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
 impl Log {
     /// Follows a pipe to its end, on a thread of its own.
     pub(super) fn follow(&self, pipe: impl Read + Send + 'static) {
@@ -41,6 +44,13 @@ impl Log {
     /// Waits for a line that contains this, and tells whether it came in time.
     pub async fn wait_for(&self, text: &str, limit: Duration) -> bool {
         super::wait_until(|| std::future::ready(self.contains(text)), limit).await
+    }
+
+    /// All of it, once every pipe has come to its end.
+    pub(super) async fn whole(&self) -> String {
+        // Each pipe's thread holds a clone.
+        super::wait_until(|| std::future::ready(Arc::strong_count(&self.0) == 1), LAST_WORDS).await;
+        self.text()
     }
 
     /// All of it, for a message.

@@ -21,6 +21,10 @@ pub struct Broken<'a> {
 /// Turns a failure (an error body, or the data of an error event) into the framed event that ends a stream.
 ///
 /// Codex CLI 0.169.0 does not understand `error` events, so a Responses stream ends with `response.failed`.
+///
+/// Gemini CLI 0.61.0 (its SDK is @google/genai 1.30.0) takes `data: {"error":…}` for an empty answer and ends with
+/// exit code 0, as if the partial text were all. The error repeated bare, without `data:`, it cannot overlook; to an
+/// SSE parser that is an unknown field, and Google's newer SDKs have stopped at the event before.
 pub fn ending(dialect: Dialect, failure: &Bytes, broken: &Broken<'_>) -> Bytes {
     match dialect {
         Dialect::Responses => {
@@ -31,7 +35,11 @@ pub fn ending(dialect: Dialect, failure: &Bytes, broken: &Broken<'_>) -> Bytes {
             encode("response.failed", failed(failure, broken).to_string().as_bytes())
         }
         Dialect::Messages => encode("error", &told(dialect, failure)),
-        Dialect::Chat | Dialect::Gemini => encode("", &told(dialect, failure)),
+        Dialect::Chat => encode("", &told(dialect, failure)),
+        Dialect::Gemini => {
+            let error = told(dialect, failure);
+            [&encode("", &error)[..], &error, b"\n\n"].concat().into()
+        }
     }
 }
 

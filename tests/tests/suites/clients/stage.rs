@@ -1,0 +1,117 @@
+//! What every client's test begins with: the client, a gateway with one account, and a way to count.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use pollux_tests::kit::{Gateway, Program, Run, post, wait_until};
+use pollux_tests::simulator::Simulator;
+use serde_json::{Value, json};
+use tokio::sync::Semaphore;
+
+/// A client hangs if it takes longer.
+const LIMIT: Duration = Duration::from_secs(60);
+/// Node takes seconds of a processor to load the larger clients; more at once only wait for each other.
+static SEATS: Semaphore = Semaphore::const_new(3);
+
+/// The installed client at this path under `POLLUX_CLIENTS`; without it the test is skipped, and with `CI=true`
+/// it fails.
+pub(super) fn installed(name: &str, path: &str) -> Option<PathBuf> {
+    let folder = std::env::var_os("POLLUX_CLIENTS").map(PathBuf::from);
+    let found = folder.as_ref().map(|folder| folder.join(path)).filter(|path| path.exists());
+    if found.is_none() {
+        let what = format!("{name}: not installed (tests/clients/install)");
+        assert!(std::env::var("CI").as_deref() != Ok("true"), "{what}");
+        println!("SKIP {what}");
+        if let Some(notes) = folder.as_deref().and_then(Path::parent) {
+            let file = std::fs::OpenOptions::new().create(true).append(true).open(notes.join("skips.txt"));
+            // The note is for the summary; the line above has said it already.
+            drop(file.and_then(|mut file| writeln!(file, "{what}")));
+        }
+    }
+    found
+}
+
+/// Runs a client to its end, a few at a time.
+pub(super) async fn play(program: Program) -> Run {
+    let _seat = SEATS.acquire().await.expect("nobody closes it");
+    let run = program.run(LIMIT).await.expect("the client starts");
+    assert!(run.code.is_some(), "the client did not end within {LIMIT:?}:\n{}", run.text());
+    run
+}
+
+/// A gateway with one account at each vendor, `alice` at Google and `bob` at `OpenAI`.
+pub(super) struct Stage {
+    pub(super) simulator: Simulator,
+    pub(super) gateway: Gateway,
+}
+
+impl Stage {
+    pub(super) async fn set() -> Self {
+        Self::with("").await
+    }
+
+    pub(super) async fn with(config: &str) -> Self {
+        let simulator = Simulator::start();
+        let models = r#"
+            [providers.geminicli]
+            model_list = ["gemini-2.5-pro", "gemini-2.5-flash", "gemini-3.5-flash-lite", "gemini-3.8-flash"]
+            [providers.codex]
+            model_list = ["gpt-5.6-sol", "gpt-5.2-codex"]
+        "#;
+        let builder = Gateway::builder().simulator(&simulator).config(models).config(config);
+        let gateway = builder.start().await.unwrap();
+        let tokens = [
+            ("/geminicli", simulator.google().account("alice").refresh_token()),
+            ("/codex", simulator.openai().account("bob").refresh_token()),
+        ];
+        for (prefix, token) in tokens {
+            let url = gateway.at(&format!("{prefix}/resource:add"));
+            let answer = post(&url, &gateway.auth(), &json!([{"refresh_token": token}])).await;
+            assert_eq!(answer.status, 202, "{}", answer.text());
+        }
+        let both = || std::future::ready(gateway.log().count("account is in the pool") == 2);
+        assert!(wait_until(both, Duration::from_secs(30)).await);
+        Self { simulator, gateway }
+    }
+
+    /// Routes of all requests of clients so far, oldest first, as `route status`.
+    fn served(&self) -> Vec<String> {
+        let word = |line: &str, name: &str| {
+            let rest = line.split_once(&format!(" {name}="))?.1;
+            rest.split(' ').next().map(str::to_owned)
+        };
+        let lines = self.gateway.log().lines();
+        let lines = lines.iter().filter(|line| line.contains("request served"));
+        lines
+            .filter_map(|line| Some(format!("{} {}", word(line, "route")?, word(line, "status")?)))
+            .filter(|line| !line.contains("/resource:add") && !line.starts_with("/healthz"))
+            .collect()
+    }
+
+    /// Checks which requests the clients have made, all of them, in order.
+    pub(super) async fn expect(&self, routes: &[&str]) {
+        // A request is logged when its last byte has left, which may be a moment after its client.
+        let enough = || std::future::ready(self.served().len() >= routes.len());
+        wait_until(enough, Duration::from_secs(10)).await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert_eq!(self.served(), routes);
+    }
+}
+
+/// Runs a scenario of a script in tests/clients, and returns what it printed.
+pub(super) async fn scenario(
+    stage: &Stage,
+    interpreter: &Path,
+    script: &str,
+    prefix: &str,
+    name: &str,
+) -> Value {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients").join(script);
+    let program = Program::new(interpreter).unwrap().arg(script).arg(name);
+    let program = program.env("BASE_URL", stage.gateway.at(prefix)).env("API_KEY", stage.gateway.key());
+    let modules = std::env::var_os("POLLUX_CLIENTS").map(|folder| Path::new(&folder).join("node_modules"));
+    let run = play(program.env("NODE_PATH", modules.unwrap_or_default())).await;
+    assert_eq!(run.code, Some(0), "{}", run.text());
+    serde_json::from_str(run.stdout.trim()).unwrap_or_else(|error| panic!("{error}: {}", run.text()))
+}
