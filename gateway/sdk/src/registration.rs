@@ -80,3 +80,15 @@ macro_rules! register_provider {
         }
     };
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_print_no_value() {
+        let section = serde_json::json!({"oauth": {"client_secret": "s3cr3t"}});
+        let printed = format!("{:?}", Settings { id: "x", section });
+        assert!(!printed.contains("s3cr3t"), "{printed}");
+    }
+}
