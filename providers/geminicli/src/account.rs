@@ -1,13 +1,7 @@
 use crate::{config, descriptor::SCOPES, reply::quota};
-use pollux_sdk::{
-    AccountError, Credential, Grant, Io, Method, Reason, Request, Secret, Survey,
-    kit::{
-        self,
-        google::GoogleError,
-        oauth::{self, Names, Section},
-        sentence, text,
-    },
-};
+use pollux_sdk::kit::oauth::{self, Names, Section};
+use pollux_sdk::kit::{claims, each, google::GoogleError, sentence, text};
+use pollux_sdk::{AccountError, Credential, Grant, Io, Method, Reason, Request, Secret, Survey};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::time::{Duration, SystemTime};
@@ -67,7 +61,7 @@ pub(crate) async fn obtain(own: &Section, io: &dyn Io, grant: Grant<'_>) -> Resu
         return Err(Reason::new("no_refresh_token", text).at(Some(link)).into());
     }
     login.expires_at = Some(oauth::expiry(&answer, io.now()));
-    if let Some(Person { sub, email }) = text(&answer["id_token"]).and_then(kit::claims) {
+    if let Some(Person { sub, email }) = text(&answer["id_token"]).and_then(claims) {
         login.extra.insert("sub".into(), sub.into());
         login.label = email;
     }
@@ -118,7 +112,7 @@ fn tier_to_join<'a, 'b>(
     about: &'a Value,
     given: Option<&'b str>,
 ) -> Result<(&'a str, Option<&'b str>), Reason> {
-    let default = kit::each(&about["allowedTiers"]).find(|tier| tier["isDefault"] == true);
+    let default = each(&about["allowedTiers"]).find(|tier| tier["isDefault"] == true);
     let default = default.unwrap_or(&Value::Null);
     let tier = text(&default["id"]).unwrap_or("legacy-tier");
     let free = tier == "free-tier"; // with a project it answers "Precondition check failed"
@@ -134,7 +128,7 @@ fn tier_to_join<'a, 'b>(
 /// Why there is no project, in the vendor's words where it has any.
 fn refusal(about: &Value) -> Reason {
     let tiers = &about["ineligibleTiers"];
-    let validation = kit::each(tiers).find(|tier| tier["reasonCode"] == "VALIDATION_REQUIRED");
+    let validation = each(tiers).find(|tier| tier["reasonCode"] == "VALIDATION_REQUIRED");
     let Some(tier) = validation.or(tiers.get(0)) else {
         let how = "the account needs a Google Cloud project of its owner's: add it again with \"project_id\"";
         return Reason::new("project_required", how);

@@ -1,7 +1,5 @@
-use pollux_sdk::{
-    ConfigError, Method, Reason, Request, Secret, Settings,
-    kit::oauth::{Section, Usual},
-};
+use pollux_sdk::kit::oauth::{Section, Usual};
+use pollux_sdk::{Method, Reason, Request, Secret};
 
 /// The vendor's own values. The client is Gemini CLI's own installed app: `OAUTH_CLIENT_ID` and
 /// `OAUTH_CLIENT_SECRET` of google-gemini/gemini-cli, `packages/core/src/code_assist/oauth2.ts` (read 2026-11-21).
@@ -15,10 +13,6 @@ pub(crate) const USUAL: Usual = Usual {
     client_id: "681255809395-oo8ft2oprdrnp9e3aqf6av3hmdib135j.apps.googleusercontent.com",
     client_secret: "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",
 };
-
-pub(crate) fn read(settings: Settings) -> Result<Section, ConfigError> {
-    Section::read(settings, &USUAL)
-}
 
 /// A JSON request of one login.
 pub(crate) fn request(own: &Section, method: Method, url: &str, access: &Secret) -> Result<Request, Reason> {

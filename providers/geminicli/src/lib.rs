@@ -28,7 +28,7 @@ use std::sync::Arc;
 register_provider!("geminicli", build, include_str!("samples.json"));
 
 fn build(settings: Settings) -> Result<Arc<dyn Provider>, ConfigError> {
-    let config = config::read(settings)?;
+    let config = Section::read(settings, &config::USUAL)?;
     Ok(Arc::new(GeminiCli { descriptor: descriptor::describe(&config), config, signatures: Arc::default() }))
 }
 

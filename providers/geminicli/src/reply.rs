@@ -1,13 +1,7 @@
 use crate::signatures::{Conversation, Signatures};
-use pollux_sdk::{
-    At, Emit, Event, Payload, Quota, Reader, Shape, Step, Summary, Window,
-    kit::{
-        each,
-        google::{unlisted, usage},
-        rfc3339,
-    },
-    mentions,
-};
+use pollux_sdk::kit::google::{unlisted, usage};
+use pollux_sdk::kit::{each, rfc3339};
+use pollux_sdk::{At, Emit, Event, Payload, Quota, Reader, Shape, Step, Summary, Window, mentions};
 use serde_json::Value;
 use std::{sync::Arc, time::Duration};
 

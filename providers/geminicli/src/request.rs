@@ -1,11 +1,9 @@
-use crate::{
-    config,
-    reply::Unwrap,
-    signatures::{Edit, Signatures},
-};
+use crate::config;
+use crate::reply::Unwrap;
+use crate::signatures::{Edit, Signatures};
+use pollux_sdk::kit::oauth::Section;
 use pollux_sdk::{
     Attempt, Bytes, Call, Lease, Method, Operation, Payload, Plain, Reader, Reason, Refusal, Shape,
-    kit::oauth::Section,
 };
 use std::sync::Arc;
 

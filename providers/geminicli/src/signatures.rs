@@ -2,11 +2,8 @@
 //! it; clients that speak plain Gemini often lose it.
 
 use lru::LruCache;
-use pollux_sdk::{
-    Bytes, Call, Payload, elements,
-    kit::{self, each},
-    mentions,
-};
+use pollux_sdk::kit::{each, first};
+use pollux_sdk::{Bytes, Call, Payload, elements, mentions};
 use serde_json::Value;
 use std::{
     hash::{BuildHasher, RandomState},
@@ -47,7 +44,7 @@ impl Signatures {
     /// The conversation of a request; `None` where no function can be called.
     pub(crate) fn conversation(&self, call: &Call) -> Option<Conversation> {
         call.body.raw("tools")?;
-        let first = kit::first(&call.body.raw("contents")?)?;
+        let first = first(&call.body.raw("contents")?)?;
         Some(Conversation(self.hasher.hash_one((&call.model, first))))
     }
 
