@@ -3,6 +3,7 @@
 
 pub mod google;
 pub mod oauth;
+pub mod openai;
 
 use crate::{
     AccountError, Bytes, ConfigError, Failure, HeaderName, HeaderValue, Io, Reason, Reply, Request, Scope,

@@ -1,11 +1,8 @@
 use crate::{reply::usage_quota, request::authorize, verdict::suspension};
+use pollux_sdk::kit::oauth::{self, Names, Section};
+use pollux_sdk::kit::{claims, each, text, unix};
 use pollux_sdk::{
     AccountError, Credential, Grant, Io, Method, Model, Reason, Request, Secret, StatusCode, Survey,
-    kit::{
-        self,
-        oauth::{Names, Section},
-        text,
-    },
 };
 use serde_json::{Map, Value, json};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -71,7 +68,7 @@ pub(crate) async fn obtain(own: &Section, io: &dyn Io, grant: Grant<'_>) -> Resu
     // Each of the three tokens may be missing: then the stored one stays valid.
     let unreadable = || AccountError::Unsure("the token endpoint answered without a token".into());
     let mut fresh = import(&answer).ok_or_else(unreadable)?;
-    let end = |token: &Secret| expiry(token).unwrap_or_else(|| kit::oauth::expiry(&answer, io.now()));
+    let end = |token: &Secret| expiry(token).unwrap_or_else(|| oauth::expiry(&answer, io.now()));
     fresh.expires_at = fresh.access.as_ref().map(end);
     Ok(fresh)
 }
@@ -79,7 +76,7 @@ pub(crate) async fn obtain(own: &Section, io: &dyn Io, grant: Grant<'_>) -> Resu
 /// Says whose login it is. The tokens tell it themselves, so nothing is asked.
 pub(crate) fn enroll(mut credential: Credential) -> Result<Credential, Reason> {
     let tokens = [credential.extra("id_token"), credential.access.as_ref().map(Secret::expose)];
-    let claims: Vec<Value> = tokens.into_iter().flatten().filter_map(kit::claims).collect();
+    let claims: Vec<Value> = tokens.into_iter().flatten().filter_map(claims).collect();
     let find = |path: &str| claims.iter().find_map(|claims| text(claims.pointer(path)?)).map(str::to_owned);
     let auth = |key: &str| find(&format!("/https:~1~1api.openai.com~1auth/{key}"));
 
@@ -117,7 +114,7 @@ pub(crate) async fn survey(own: &Section, io: &dyn Io, account: &Credential) -> 
     let reply = io.ask(get(&format!("codex/models?client_version={CATALOGUE}"))?).await.ok();
     let list = reply.filter(|reply| reply.status.is_success()).map(|reply| reply.value()).unwrap_or_default();
     let model = |entry: &Value| Some(Model { id: text(&entry["slug"])?.to_owned(), entry: entry.clone() });
-    let models: Vec<Model> = kit::each(&list["models"]).filter_map(model).collect();
+    let models: Vec<Model> = each(&list["models"]).filter_map(model).collect();
     Ok(Survey {
         quota: usage_quota(&usage),
         allowed: usage["rate_limit"]["allowed"].as_bool(),
@@ -127,5 +124,5 @@ pub(crate) async fn survey(own: &Section, io: &dyn Io, account: &Credential) -> 
 }
 
 fn expiry(token: &Secret) -> Option<SystemTime> {
-    kit::unix(kit::claims::<Value>(token.expose())?["exp"].as_f64()?)
+    unix(claims::<Value>(token.expose())?["exp"].as_f64()?)
 }

@@ -1,7 +1,5 @@
-use pollux_sdk::{
-    Descriptor, Dialect, Login, Model, Operation, Redirect,
-    kit::{oauth::Section, with_params},
-};
+use pollux_sdk::kit::{oauth::Section, with_params};
+use pollux_sdk::{Descriptor, Dialect, Login, Model, Operation, Redirect};
 
 pub(crate) const ID: &str = "codex";
 

@@ -25,7 +25,7 @@ use std::sync::Arc;
 register_provider!(descriptor::ID, build, include_str!("../samples.json"));
 
 fn build(settings: Settings) -> Result<Arc<dyn Provider>, ConfigError> {
-    let config = config::read(settings)?;
+    let config = Section::read(settings, &config::USUAL)?;
     Ok(Arc::new(Codex { descriptor: descriptor::describe(&config), config }))
 }
 

@@ -1,6 +1,5 @@
-use pollux_sdk::{
-    At, Bytes, Event, HeaderMap, Payload, Quota, Reader, Step, Summary, Usage, Window, kit::unix,
-};
+use pollux_sdk::kit::{openai::learn, unix};
+use pollux_sdk::{At, Bytes, Event, HeaderMap, Payload, Quota, Reader, Step, Summary, Window};
 use serde_json::Value;
 use std::{borrow::Cow, time::Duration};
 
@@ -13,17 +12,17 @@ pub(crate) struct Responses {
 
 impl Reader for Responses {
     fn read(&mut self, event: Event<'_>) -> Step {
+        // Upstream interleaves some with the answer; they are a prelude only before it.
+        let early = if self.begun { At::Body } else { At::Prelude };
         let at = match &*kind(&event) {
             "codex.rate_limits" => {
                 self.summary.quota = event_quota(event.data).or(self.summary.quota.take());
-                self.early()
+                early
             }
-            "response.created" | "response.in_progress" | "response.queued" | "response.metadata" => {
-                self.early()
-            }
+            "response.created" | "response.in_progress" | "response.queued" | "response.metadata" => early,
             "response.failed" | "error" => At::Fault,
             "response.completed" | "response.incomplete" => {
-                self.learn(event.data);
+                learn(&mut self.summary, event.data);
                 At::End
             }
             _ => At::Body,
@@ -34,27 +33,6 @@ impl Reader for Responses {
 
     fn finish(&mut self) -> Summary {
         std::mem::take(self).summary
-    }
-}
-
-impl Responses {
-    /// Upstream interleaves these with the answer; they are a prelude only before it.
-    const fn early(&self) -> At {
-        if self.begun { At::Body } else { At::Prelude }
-    }
-
-    fn learn(&mut self, data: &Bytes) {
-        let Some(response) = Payload::new(data.clone()).child("response") else { return };
-        self.summary.id = response.text("id").map(Cow::into_owned);
-        let usage = response.value("usage");
-        let count = |path: &str| usage.pointer(path).and_then(Value::as_u64).unwrap_or_default();
-        self.summary.usage = usage.is_object().then(|| Usage {
-            input: count("/input_tokens"),
-            cache_read: count("/input_tokens_details/cached_tokens"),
-            cache_write: count("/input_tokens_details/cache_write_tokens"),
-            output: count("/output_tokens"),
-            reasoning: count("/output_tokens_details/reasoning_tokens"),
-        });
     }
 }
 

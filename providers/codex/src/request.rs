@@ -1,9 +1,8 @@
 use crate::reply::Responses;
+use pollux_sdk::kit::{list, oauth::Section};
 use pollux_sdk::{
     Attempt, Bytes, Call, Credential, HeaderMap, HeaderName, HeaderValue, Lease, Operation, Payload, Reason,
-    Refusal, Request, Shape, elements,
-    kit::{list, oauth::Section},
-    mentions,
+    Refusal, Request, Shape, elements, mentions,
 };
 use serde_json::value::RawValue;
 
@@ -21,18 +20,16 @@ const REFUSED: [&str; 14] = [
 ];
 
 /// Builds one attempt. Upstream only streams; a client that wants one document gets it folded by the host.
-pub(crate) fn prepare(config: &Section, call: &Call, lease: &Lease<'_>) -> Result<Attempt, Refusal> {
+pub(crate) fn prepare(own: &Section, call: &Call, lease: &Lease<'_>) -> Result<Attempt, Refusal> {
     let known = matches!(call.endpoint.operation, Operation::Generate | Operation::Compact);
     if !known || call.shape == Shape::Socket {
         return Err(Refusal::Request("codex has no such operation over this transport".into()));
     }
-    let mut request = Request::post(format!("{}/backend-api/codex/responses", config.api_url), body(call)?);
+    let url = format!("{}/backend-api/codex/responses", own.api_url);
+    let mut request = Request::post(url, body(call)?).agent(&own.user_agent);
     request.headers.extend(client_headers(&call.headers, lease.moved));
-    let mut request =
-        authorize(request, lease.credential)?.header(HeaderName::from_static("accept"), "text/event-stream");
-    if !request.headers.contains_key("user-agent") {
-        request = request.agent(&config.user_agent);
-    }
+    let request = request.header(HeaderName::from_static("accept"), "text/event-stream");
+    let request = authorize(request, lease.credential)?;
     Ok(Attempt { request, answers: Shape::Events, reader: Box::new(Responses::default()) })
 }
 
@@ -142,7 +139,8 @@ fn input(raw: Option<Bytes>, compact: bool) -> Result<Bytes, Refusal> {
     if !compact && !mentions(&given, "\"system\"") {
         return Ok(given);
     }
-    let mut items = elements(&given).filter(|_| is_json(&given)).ok_or_else(|| wrong("is not valid JSON"))?;
+    let valid = serde_json::from_slice::<&RawValue>(&given).is_ok();
+    let mut items = elements(&given).filter(|_| valid).ok_or_else(|| wrong("is not valid JSON"))?;
     let mut changed = false;
     for item in items.iter_mut().filter(|item| says(item, "role", "system")) {
         *item = Payload::new(item.clone()).with(&[("role", Some(b"\"developer\""))]);
@@ -162,10 +160,6 @@ fn include(raw: Option<Bytes>) -> Option<Bytes> {
     let missing = !all.contains(&encrypted);
     all.push(encrypted);
     missing.then(|| list(&all))
-}
-
-fn is_json(bytes: &[u8]) -> bool {
-    serde_json::from_slice::<&RawValue>(bytes).is_ok()
 }
 
 fn says(item: &Bytes, key: &str, word: &str) -> bool {

@@ -1,5 +1,6 @@
 use crate::request::client_version;
-use pollux_sdk::{Call, Cause, Effect, Failure, Next, Reason, Scope, StatusCode, Verdict, kit};
+use pollux_sdk::kit::{openai::OpenAiError, unix};
+use pollux_sdk::{Call, Cause, Effect, Failure, Next, Reason, Scope, StatusCode, Verdict};
 use serde_json::Value;
 use std::time::{Duration, SystemTime};
 
@@ -22,7 +23,7 @@ const OF_THE_REQUEST: [&str; 6] = [
 /// Judges a failure, told by a status or inside a stream.
 pub(crate) fn classify(call: &Call, failure: &Failure<'_>) -> Verdict {
     let body = failure.json();
-    let told = Told::read(&body);
+    let told = OpenAiError::read(&body);
     let status = match failure.cause {
         Cause::Status(status) => Some(status),
         Cause::Event => told.status(),
@@ -33,7 +34,7 @@ pub(crate) fn classify(call: &Call, failure: &Failure<'_>) -> Verdict {
     }
     let cool = |scope, wait: Duration| failure.cool(scope, wait.min(LONGEST));
     match (told.code, status.map_or(0, |status| status.as_u16())) {
-        ("usage_limit_reached", _) => cool(Scope::Credential, told.reset(failure.now).unwrap_or(UNTOLD)),
+        ("usage_limit_reached", _) => cool(Scope::Credential, rest(&told, failure.now).unwrap_or(UNTOLD)),
         (code, _) if SPENT.contains(&code) => cool(Scope::Credential, UNTOLD),
         (code, _) if OF_THE_REQUEST.contains(&code) => Verdict::DELIVER,
         ("server_is_overloaded" | "slow_down", _) => {
@@ -59,7 +60,7 @@ pub(crate) fn classify(call: &Call, failure: &Failure<'_>) -> Verdict {
 
 /// Why the account is out, if this reply says so.
 pub(crate) fn suspension(status: Option<StatusCode>, body: &Value) -> Option<Reason> {
-    let (code, text) = match Told::read(body).code {
+    let (code, text) = match OpenAiError::read(body).code {
         "usage_not_included" => ("usage_not_included", "the account's plan does not include Codex"),
         "account_deactivated" | "account_suspended" | "account_deleted" => {
             ("account_deactivated", "OpenAI has deactivated the account")
@@ -72,48 +73,12 @@ pub(crate) fn suspension(status: Option<StatusCode>, body: &Value) -> Option<Rea
     Some(Reason::new(code, text))
 }
 
-/// An error in any of upstream's forms: `{"error":{..}}`, `{"error":".."}`, `{"detail":".."}`,
-/// `{"detail":{..}}`, `{"response":{"error":{..}}}` or flat.
-struct Told<'a> {
-    root: &'a Value,
-    error: &'a Value,
-    /// The `code`; quota errors have a `type` instead.
-    code: &'a str,
-    kind: &'a str,
-    /// In lower case.
-    text: String,
-}
-
-impl<'a> Told<'a> {
-    fn read(root: &'a Value) -> Self {
-        let inside = |path: &&str| root.pointer(path).filter(|inside| !inside.is_null());
-        let error = ["/response/error", "/error", "/detail"].iter().find_map(inside).unwrap_or(root);
-        let member = |key: &str| error[key].as_str().filter(|text| !text.is_empty());
-        let kind = member("type").unwrap_or_default();
-        let code = member("code").filter(|_| !kind.starts_with("usage_")).or(error.as_str()).unwrap_or(kind);
-        let text = member("message").or(member("detail")).or(error.as_str()).unwrap_or_default();
-        Self { root, error, code, kind, text: text.to_ascii_lowercase() }
-    }
-
-    /// The status that an error event may carry.
-    fn status(&self) -> Option<StatusCode> {
-        let status = self.root["status"].as_u64().or(self.root["status_code"].as_u64())?;
-        StatusCode::from_u16(u16::try_from(status).ok()?).ok().filter(|status| status.as_u16() >= 400)
-    }
-
-    /// How long a usage limit lasts: a second late rather than a moment early.
-    fn reset(&self, now: SystemTime) -> Option<Duration> {
-        let number = |key: &str| self.error[key].as_f64();
-        let at = number("resets_at").and_then(kit::unix);
-        let wait = at.map(|at| at.duration_since(now).unwrap_or_default());
-        let wait = wait.or_else(|| Duration::try_from_secs_f64(number("resets_in_seconds")?).ok())?;
-        Some(wait.saturating_add(Duration::from_secs(1)))
-    }
-
-    /// "Please try again in 1.5s." or "in 20ms".
-    fn delay(&self) -> Option<Duration> {
-        kit::span(self.text.split_once("try again in ")?.1)
-    }
+/// How long a usage limit lasts: a second late rather than a moment early.
+fn rest(told: &OpenAiError<'_>, now: SystemTime) -> Option<Duration> {
+    let until = told.number("resets_at").and_then(unix);
+    let wait = until.map(|until| until.duration_since(now).unwrap_or_default());
+    let wait = wait.or_else(|| Duration::try_from_secs_f64(told.number("resets_in_seconds")?).ok())?;
+    Some(wait.saturating_add(Duration::from_secs(1)))
 }
 
 /// Whether it reads as a lower version: upstream denies a model to an old client in the very words it has for a

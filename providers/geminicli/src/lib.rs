@@ -20,7 +20,7 @@ mod tests;
 
 use pollux_sdk::{
     AccountError, Attempt, Call, ConfigError, Credential, Descriptor, Failure, Grant, Io, Lease, Provider,
-    Refusal, Settings, Survey, Verdict, async_trait, register_provider,
+    Refusal, Settings, Survey, Verdict, async_trait, kit::oauth::Section, register_provider,
 };
 use serde_json::Value;
 use std::sync::Arc;
@@ -28,13 +28,13 @@ use std::sync::Arc;
 register_provider!("geminicli", build, include_str!("samples.json"));
 
 fn build(settings: Settings) -> Result<Arc<dyn Provider>, ConfigError> {
-    let config = config::Config::read(settings)?;
+    let config = Section::read(settings, &config::USUAL)?;
     Ok(Arc::new(GeminiCli { descriptor: descriptor::describe(&config), config, signatures: Arc::default() }))
 }
 
 #[derive(Debug)]
 struct GeminiCli {
-    config: config::Config,
+    config: Section,
     descriptor: Descriptor,
     signatures: Arc<signatures::Signatures>,
 }

@@ -1,12 +1,7 @@
-use crate::{
-    signatures::{Conversation, Signatures},
-    verdict::instant,
-};
-use pollux_sdk::{
-    At, Emit, Event, Payload, Quota, Reader, Shape, Step, Summary, Window,
-    kit::google::{unlisted, usage},
-    mentions,
-};
+use crate::signatures::{Conversation, Signatures};
+use pollux_sdk::kit::google::{unlisted, usage};
+use pollux_sdk::kit::{each, rfc3339};
+use pollux_sdk::{At, Emit, Event, Payload, Quota, Reader, Shape, Step, Summary, Window, mentions};
 use serde_json::Value;
 use std::{sync::Arc, time::Duration};
 
@@ -32,17 +27,14 @@ impl Unwrap {
     /// Most chunks are text and are not parsed.
     fn look_into(&mut self, inner: &Payload) {
         let has = |word| mentions(inner.bytes(), word);
-        let feedback = inner.raw("promptFeedback").map(Payload::new);
-        let blocked = feedback.is_some_and(|feedback| feedback.text("blockReason").is_some());
-        self.ended |= self.answers == Shape::Whole || blocked;
+        let blocked = || inner.child("promptFeedback")?.text("blockReason").map(|_| true);
+        self.ended |= self.answers == Shape::Whole || blocked() == Some(true);
         let memory = self.memory.as_ref().filter(|_| has("\"thoughtSignature\""));
         if memory.is_none() && (self.ended || !has("\"finishReason\"")) {
             return;
         }
-        let raw = inner.raw("candidates").unwrap_or_default();
-        let candidates: Value = serde_json::from_slice(&raw).unwrap_or_default();
-        let mut each = candidates.as_array().into_iter().flatten();
-        self.ended |= each.any(|candidate| candidate["finishReason"].is_string());
+        let candidates = inner.value("candidates");
+        self.ended |= each(&candidates).any(|candidate| candidate["finishReason"].is_string());
         if let Some((signatures, conversation)) = memory {
             signatures.learn(*conversation, &candidates);
         }
@@ -55,7 +47,7 @@ impl Reader for Unwrap {
         if outer.raw("error").is_some_and(|error| error != "null") {
             return Step { emit: Emit::Data(outer.bytes().clone()), at: At::Fault };
         }
-        let Some(inner) = outer.raw("response").map(Payload::new).filter(Payload::is_object) else {
+        let Some(inner) = outer.child("response").filter(Payload::is_object) else {
             return Step { emit: Emit::Skip, at: self.at() }; // credits alone, for instance
         };
         if let Some(usage) = inner.raw("usageMetadata").and_then(|raw| usage(&raw)) {
@@ -78,13 +70,13 @@ impl Reader for Unwrap {
 
 /// The daily windows of `retrieveUserQuota`. A hint only: other limits refuse while it reports all of it left.
 pub(crate) fn quota(answer: &Value) -> Quota {
-    let buckets = answer["buckets"].as_array().into_iter().flatten().take(200);
+    let buckets = each(&answer["buckets"]).take(200);
     let daily = buckets.filter(|bucket| matches!(bucket["tokenType"].as_str(), None | Some("REQUESTS")));
     let windows = daily.map(|bucket| Window {
         length: Some(Duration::from_hours(24)),
         model: bucket["modelId"].as_str().map(Into::into),
         used: bucket["remainingFraction"].as_f64().map(|left| (1.0 - left).clamp(0.0, 1.0)),
-        resets_at: bucket["resetTime"].as_str().and_then(instant),
+        resets_at: bucket["resetTime"].as_str().and_then(rfc3339),
     });
     Quota { windows: windows.collect() }
 }

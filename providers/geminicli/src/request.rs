@@ -1,8 +1,7 @@
-use crate::{
-    config::Config,
-    reply::Unwrap,
-    signatures::{Edit, Signatures},
-};
+use crate::config;
+use crate::reply::Unwrap;
+use crate::signatures::{Edit, Signatures};
+use pollux_sdk::kit::oauth::Section;
 use pollux_sdk::{
     Attempt, Bytes, Call, Lease, Method, Operation, Payload, Plain, Reader, Reason, Refusal, Shape,
 };
@@ -10,7 +9,7 @@ use std::sync::Arc;
 
 /// Puts the client's body into Code Assist's envelope; its bytes stay as they came, missing signatures apart.
 pub(crate) fn prepare(
-    config: &Config,
+    own: &Section,
     signatures: &Arc<Signatures>,
     call: &Call,
     lease: &Lease<'_>,
@@ -20,9 +19,9 @@ pub(crate) fn prepare(
     }
     let (tail, answers, body, reader): (_, _, _, Box<dyn Reader>) = match call.endpoint.operation {
         Operation::Generate => {
+            let homeless = || Reason::new("project_required", "the account has no project");
             let project = lease.credential.extra("project").filter(|project| !project.trim().is_empty());
-            let project =
-                project.ok_or_else(|| Reason::new("project_required", "the account has no project"))?;
+            let project = project.ok_or_else(homeless)?;
             let conversation = signatures.conversation(call);
             let body = envelope(call, project, &signatures.missing(conversation, &call.body));
             let (tail, answers) = match call.shape {
@@ -35,8 +34,8 @@ pub(crate) fn prepare(
         Operation::CountTokens => ("countTokens", Shape::Whole, count(call), Box::new(Plain)),
         _ => return Err(Refusal::Request("Code Assist has no such operation".into())),
     };
-    let url = format!("{}/v1internal:{tail}", config.api_url);
-    let mut request = config.signed(Method::POST, url, lease.credential.access()?)?;
+    let url = format!("{}/v1internal:{tail}", own.api_url);
+    let mut request = config::request(own, Method::POST, &url, lease.credential.access()?)?;
     request.body = body;
     for (name, value) in &call.headers {
         // Only the vendor's own tool names itself; any other client is us.
@@ -67,7 +66,7 @@ fn envelope(call: &Call, project: &str, edits: &[Edit]) -> Bytes {
 
 /// Code Assist counts a request that names its model inside, and knows no project there.
 fn count(call: &Call) -> Bytes {
-    let nested = call.body.raw("generateContentRequest").map(Payload::new).filter(Payload::is_object);
+    let nested = call.body.child("generateContentRequest").filter(Payload::is_object);
     let model = quoted(&format!("models/{}", call.model));
     let request = nested.as_ref().unwrap_or(&call.body).with(&[("model", Some(model.as_bytes()))]);
     [br#"{"request":"#, &request[..], b"}"].concat().into()

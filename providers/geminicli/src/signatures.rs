@@ -2,9 +2,9 @@
 //! it; clients that speak plain Gemini often lose it.
 
 use lru::LruCache;
-use pollux_sdk::{Bytes, Call, Payload, mentions};
-use serde::Deserialize;
-use serde_json::{Value, value::RawValue};
+use pollux_sdk::kit::{each, first};
+use pollux_sdk::{Bytes, Call, Payload, elements, mentions};
+use serde_json::Value;
 use std::{
     hash::{BuildHasher, RandomState},
     num::NonZero,
@@ -44,17 +44,13 @@ impl Signatures {
     /// The conversation of a request; `None` where no function can be called.
     pub(crate) fn conversation(&self, call: &Call) -> Option<Conversation> {
         call.body.raw("tools")?;
-        let contents = call.body.raw("contents")?;
-        let turns = serde_json::Deserializer::from_slice(contents.strip_prefix(b"[")?);
-        let first = turns.into_iter::<&RawValue>().next()?.ok()?;
-        Some(Conversation(self.hasher.hash_one((&call.model, first.get()))))
+        let first = first(&call.body.raw("contents")?)?;
+        Some(Conversation(self.hasher.hash_one((&call.model, first))))
     }
 
     /// Remembers the signed calls of an answer.
     pub(crate) fn learn(&self, conversation: Conversation, candidates: &Value) {
-        let candidates = candidates.as_array().into_iter().flatten();
-        let parts = candidates.filter_map(|candidate| candidate["content"]["parts"].as_array());
-        for part in parts.flatten() {
+        for part in each(candidates).flat_map(|candidate| each(&candidate["content"]["parts"])) {
             if let Some(key) = self.key(conversation, &part["functionCall"])
                 && let Some(signature) = part["thoughtSignature"].as_str()
                 && (1..=LONGEST).contains(&signature.len())
@@ -69,27 +65,27 @@ impl Signatures {
         if !mentions(body.bytes(), "functionCall\"") && !mentions(body.bytes(), "function_call\"") {
             return Vec::new();
         }
-        let contents = body.raw("contents").unwrap_or_default();
-        let turns: Vec<Turn<'_>> = serde_json::from_slice(&contents).unwrap_or_default();
-        let edit = |turn: &Turn<'_>| {
-            let (range, part, call) = turn.parts.iter().flatten().find_map(|raw| {
-                let range = range_in(body.bytes(), raw.get());
-                let part = Payload::new(body.bytes().slice(range.clone()));
-                let call = part.raw("functionCall").or_else(|| part.raw("function_call"))?;
-                Some((range, part, call))
+        let list =
+            |payload: &Payload, key| payload.raw(key).and_then(|raw| elements(&raw)).unwrap_or_default();
+        let edit = |turn: Bytes| {
+            let mut parts = list(&Payload::new(turn), "parts").into_iter().map(Payload::new);
+            let (part, call) = parts.find_map(|part| {
+                let name =
+                    ["functionCall", "function_call"].into_iter().find(|name| part.raw(name).is_some())?;
+                let call = part.value(name);
+                Some((part, call))
             })?;
             let signed = |key| part.text(key).is_some_and(|signature| !signature.is_empty());
-            if signed("thoughtSignature") || signed("thought_signature") {
+            if !call.is_object() || signed("thoughtSignature") || signed("thought_signature") {
                 return None;
             }
-            let call: Value = serde_json::from_slice(&call).unwrap_or_default();
             let key = conversation.and_then(|conversation| self.key(conversation, &call));
             let known = key.and_then(|key| self.seen().get(&key).cloned());
             let signature = Value::from(known.as_deref().unwrap_or(PLACEHOLDER)).to_string();
             let changes = [("thought_signature", None), ("thoughtSignature", Some(signature.as_bytes()))];
-            Some((range, part.with(&changes)))
+            Some((range_in(body.bytes(), part.bytes()), part.with(&changes)))
         };
-        turns.iter().filter_map(edit).collect()
+        list(body, "contents").into_iter().filter_map(edit).collect()
     }
 
     /// Clients write a call anew, so spaces and the order of members do not count, nor does an id.
@@ -102,14 +98,8 @@ impl Signatures {
     }
 }
 
-#[derive(Deserialize)]
-struct Turn<'a> {
-    #[serde(borrow)]
-    parts: Option<Vec<&'a RawValue>>,
-}
-
 /// Where `part`, a slice of `whole`, lies in it.
-fn range_in(whole: &[u8], part: &str) -> Range<usize> {
+fn range_in(whole: &Bytes, part: &Bytes) -> Range<usize> {
     let start = part.as_ptr().addr() - whole.as_ptr().addr();
     start..start + part.len()
 }

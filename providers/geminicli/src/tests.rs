@@ -96,7 +96,7 @@ fn the_default_section_is_the_vendors_and_the_owners_client_frees_the_redirect()
         login.authorize,
         "https://accounts.google.com/o/oauth2/v2/auth?client_id=681255809395-oo8ft2oprdrnp9e3aqf6av3hmdib135j\
          .apps.googleusercontent.com&response_type=code&access_type=offline&prompt=consent&scope=https%3A%2F%2F\
-         www.googleapis.com%2Fauth%2Fcloud-platform+https%3A%2F%2Fwww.googleapis.com%2Fauth%2Fuserinfo.email+\
+         www.googleapis.com%2Fauth%2Fcloud-platform%20https%3A%2F%2Fwww.googleapis.com%2Fauth%2Fuserinfo.email%20\
          https%3A%2F%2Fwww.googleapis.com%2Fauth%2Fuserinfo.profile"
     );
     assert_eq!(usual.descriptor().models, [pollux_sdk::Model::named("gemini-2.5-pro")]);

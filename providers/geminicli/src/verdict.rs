@@ -1,7 +1,5 @@
-use pollux_sdk::{Call, Cause, Effect, Failure, Scope, Verdict, kit::after};
+use pollux_sdk::{Call, Cause, Effect, Failure, Scope, Verdict, kit::google::GoogleError};
 use std::time::Duration;
-
-pub(crate) use pollux_sdk::kit::{google::GoogleError, rfc3339 as instant, sentence};
 
 /// A wait that upstream did not tell.
 const UNTOLD_WAIT: Duration = Duration::from_mins(1);
@@ -16,7 +14,7 @@ pub(crate) fn classify(call: &Call, failure: &Failure<'_>) -> Verdict {
     match code {
         401 => Verdict::rotate(Effect::Refresh),
         403 => error.blocked().map_or_else(
-            || Verdict::cool(Scope::Credential, after(failure.now, UNTOLD_WAIT)), // a firewall's, say: no ban
+            || failure.cool(Scope::Credential, UNTOLD_WAIT), // a firewall's, say: no ban
             Verdict::suspend,
         ),
         404 if error.code() == 404 => Verdict::rotate(Effect::DropModel), // not a proxy's 404

@@ -1,5 +1,5 @@
 use super::*;
-use pollux_sdk::Redirect;
+use pollux_sdk::{Redirect, kit::oauth::Section};
 
 fn refusal(section: Value) -> String {
     match crate::build(Settings { id: "codex", section }) {
@@ -49,7 +49,8 @@ fn empty_texts_are_defaults() {
 #[test]
 fn no_debug_output_shows_the_clients_secret() {
     let section = json!({"oauth": {"client_secret": "hush"}});
-    let config = crate::config::read(Settings { id: "codex", section }).unwrap();
+    let settings = Settings { id: "codex", section };
+    let config = Section::read(settings, &crate::config::USUAL).unwrap();
     assert_eq!(config.oauth.secret(), Some("hush"));
     assert!(!format!("{config:?}").contains("hush"));
 }
