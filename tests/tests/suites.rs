@@ -1,5 +1,7 @@
 //! The suites: a real gateway process, simulated vendors, HTTP in between. One binary, so that linking stays fast.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails, with the line")]
+
 mod suites {
     mod approval;
     mod auth;

@@ -150,7 +150,7 @@ async fn a_client_is_not_told_more_for_a_nearly_right_key() {
 }
 
 fn url_encoded(text: &str) -> String {
-    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
+    text.bytes().fold(String::new(), |all, byte| all + &format!("%{byte:02X}"))
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
 /// A client hangs if it takes longer.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 /// Node takes seconds of a processor to load the larger clients; more at once only wait for each other.
 static SEATS: Semaphore = Semaphore::const_new(3);
 
