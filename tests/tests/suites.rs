@@ -7,4 +7,5 @@ mod suites {
     mod errors;
     mod rotation;
     mod smoke;
+    mod streams;
 }
