@@ -73,36 +73,39 @@ impl Relay {
     }
 
     /// Serves the call; the story goes into a streamed answer.
-    pub async fn run(mut self, mut story: Story) -> (Answer, Option<Story>) {
+    pub async fn run(self, mut story: Story) -> (Answer, Option<Story>) {
+        let mut answer = self.answer(&mut story).await;
+        story.status = answer.status.as_u16();
+        if let Body::Stream(live) = &mut answer.body {
+            live.tell(story);
+            return (answer, None);
+        }
+        (answer, Some(story))
+    }
+
+    async fn answer(mut self, story: &mut Story) -> Answer {
         for _ in 0..=self.service.limits.retries {
             let grant = match self.acquire().await {
                 Ok(grant) => grant,
-                Err(denied) => return (self.give_up(Some(denied), &mut story), Some(story)),
+                Err(denied) => return self.give_up(Some(denied), story),
             };
             story.attempts += 1;
             grant.label().clone_into(&mut story.credential);
-            match self.attempt(grant, &mut story).await {
-                Ok(Outcome::Done(mut answer)) => {
-                    if let Body::Stream(live) = &mut answer.body {
-                        live.tell(story);
-                        return (answer, None);
-                    }
-                    return (answer, Some(story));
-                }
+            match self.attempt(grant, story).await {
+                Ok(Outcome::Done(answer)) => return answer,
                 Ok(Outcome::Unprepared) => {}
                 Ok(Outcome::Failed(failed, grant)) => {
-                    if let Some(answer) = self.judge(failed, grant, &mut story) {
-                        return (answer, Some(story));
+                    if let Some(answer) = self.judge(failed, grant, story) {
+                        return answer;
                     }
                 }
                 Err(message) => {
                     story.verdict = "refused";
-                    let fault = Fault::bad_request(None, message);
-                    return (fault_answer(&self.call, &fault), Some(story));
+                    return fault_answer(&self.call, &Fault::bad_request(None, message));
                 }
             }
         }
-        (self.give_up(None, &mut story), Some(story))
+        self.give_up(None, story)
     }
 
     async fn acquire(&mut self) -> Result<Grant, Denied> {
