@@ -44,7 +44,9 @@ impl Strategy {
         let priority = Reverse(priority);
         match self {
             Self::Balanced => {
-                Rank { band: Band { priority, spent: tenths(used_share) }, load: in_flight, used, id }
+                // An account that was never used goes first, once: its answer is how its reading comes.
+                let spent = if used == 0 && used_share.is_none() { 0 } else { tenths(used_share) };
+                Rank { band: Band { priority, spent }, load: in_flight, used, id }
             }
         }
     }
@@ -57,7 +59,7 @@ impl Rank {
 }
 
 /// The used share in tenths, so that a percent more or less does not outweigh load.
-/// Unknown counts as half: as unused it would draw every request until its first reading, which may never come.
+/// Unknown counts as half: as unspent it would draw every request until its first reading, which may never come.
 fn tenths(used: Option<f64>) -> u8 {
     let share = used.filter(|share| !share.is_nan()).unwrap_or(0.5).clamp(0.0, 1.0);
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 10 by the clamp")]
@@ -81,11 +83,14 @@ mod tests {
             Facts { id: 4, ..base },
             Facts { used_share: Some(0.59), in_flight: 2, ..base },
             Facts { used_share: None, in_flight: 2, ..base },
+            Facts { used_share: None, in_flight: 9, used: 0, ..base },
         ];
         for facts in better {
             assert!(rank(facts) < rank(base), "{facts:?}");
         }
         assert_eq!(rank(Facts { in_flight: 0, used: 0, id: 1, ..base }).band(), rank(base).band());
+        let fresh = Facts { used_share: None, used: 0, ..base };
+        assert_eq!(rank(fresh).band(), rank(Facts { used_share: Some(0.0), ..base }).band());
     }
 
     #[test]
