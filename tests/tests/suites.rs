@@ -5,7 +5,10 @@ mod suites {
     mod bodies;
     mod endpoints;
     mod errors;
+    mod logs;
     mod rotation;
+    mod shutdown;
     mod smoke;
+    mod sticky;
     mod streams;
 }
