@@ -13,6 +13,7 @@ use crate::{
     auth, bridge,
     pool::Wish,
     relay::{Relay, Service},
+    server::Leaving,
     story::{Story, masked},
 };
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -72,7 +73,7 @@ pub async fn serve(
     if matches!(operation, Operation::Models | Operation::Local(_)) {
         let answer = lists::answer(&owners, &request, &call);
         (story.status, story.verdict) = (answer.status.as_u16(), "local");
-        return respond(answer, call.shape, &id);
+        return respond(answer, call.shape, &id, Leaving::default());
     }
     let models = &first.service.provider.descriptor().models;
     if call.model.is_empty() {
@@ -85,7 +86,13 @@ pub async fn serve(
     let wish = Wish { model: call.model.clone(), session: facts.session, follows: facts.follows };
     let call = Arc::new(call);
     let relay = Relay::new(Arc::clone(&first.service), Arc::clone(&call), wish);
-    respond(relay.run(story).await, call.shape, &id)
+    let leaving = Leaving::of(&request);
+    let answer = tokio::select! {
+        biased;
+        answer = relay.run(story) => answer,
+        () = leaving.gone() => return HttpResponse::NoContent().finish(), // to nobody
+    };
+    respond(answer, call.shape, &id, leaving)
 }
 
 /// Makes a call of what came in.

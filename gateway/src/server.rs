@@ -1,5 +1,9 @@
 //! The listening half: sockets, workers, and the way down.
 
+mod leaving;
+
+pub use leaving::Leaving;
+
 use crate::{
     routes::{self, Table},
     serve::{self, Context},
@@ -85,8 +89,9 @@ impl Server {
 }
 
 /// Small events must leave at once, and a client that stopped reading must not be held for ever.
-fn tune(connection: &dyn Any, _: &mut actix_web::dev::Extensions) {
+fn tune(connection: &dyn Any, extensions: &mut actix_web::dev::Extensions) {
     let Some(stream) = connection.downcast_ref::<TcpStream>() else { return };
+    leaving::remember(stream, extensions);
     drop(stream.set_nodelay(true));
     #[cfg(target_os = "linux")]
     drop(SockRef::from(stream).set_tcp_user_timeout(Some(STALLED)));

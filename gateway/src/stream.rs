@@ -14,6 +14,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt, stream::BoxStream};
 use pollux_dialect::{Broken, Fault, Frame, Splitter, encode, ending};
 use pollux_sdk::{At, Call, Cause, Emit, Event, HeaderMap, Reader, Shape, Step, Usage};
+use serde::de::IgnoredAny;
 use std::{
     collections::VecDeque,
     fmt,
@@ -225,8 +226,10 @@ impl Live {
     fn take(&mut self, frame: &Frame) -> At {
         let array = self.call.shape == Shape::Array;
         if frame.data.is_empty() {
-            // A comment keeps the connection alive; it is no event.
-            if !array {
+            // A comment keeps the connection alive; it is no event. What is no field either is no stream's.
+            let known =
+                [&b":"[..], b"event", b"id", b"retry"].iter().any(|field| frame.raw.starts_with(field));
+            if known && !array {
                 self.emit(frame.raw.clone());
             }
             return At::Prelude;
@@ -261,13 +264,9 @@ impl Live {
                 Ok(Some(Ok(chunk))) => self.splitter.push(chunk),
                 Ok(None) => {
                     self.input = None;
-                    // A last event may lack its blank line.
                     let last =
                         std::mem::replace(&mut self.splitter, Splitter::new(self.service.limits.event_bytes));
-                    if let Some(frame) = last.finish() {
-                        return Ok(frame);
-                    }
-                    return Err(Silence::Closed);
+                    return last.finish().and_then(completed).ok_or(Silence::Closed);
                 }
                 Ok(Some(Err(_))) | Err(_) => return Err(Silence::Broken),
             }
@@ -319,6 +318,15 @@ impl fmt::Debug for Live {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Live").field("call", &self.call).field("ended", &self.ended).finish_non_exhaustive()
     }
+}
+
+/// A last event may lack its blank line. The client gets it with one, or it would be lost on it; the beginning of an
+/// event is none.
+fn completed(mut frame: Frame) -> Option<Frame> {
+    serde_json::from_slice::<IgnoredAny>(&frame.data).ok()?;
+    let missing: &[u8] = if frame.raw.ends_with(b"\n") { b"\n" } else { b"\n\n" };
+    frame.raw = [&frame.raw[..], missing].concat().into();
+    Some(frame)
 }
 
 fn event(frame: &Frame) -> Event<'_> {

@@ -1,6 +1,6 @@
 //! The suites: a real gateway process, simulated vendors, HTTP in between. One binary, so that linking stays fast.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails, with the line")]
+#![expect(clippy::unwrap_used, reason = "all of this is tests; clippy sees only the functions marked so")]
 
 mod suites {
     mod approval;
@@ -16,13 +16,17 @@ mod suites {
     mod errors;
     mod ingestion;
     mod login;
+    mod logs;
     mod operator;
     mod owner;
     mod quota;
     mod refresh;
     mod rotation;
     mod settings;
+    mod shutdown;
     mod smoke;
+    mod sticky;
     mod storage;
+    mod streams;
     mod visitor;
 }

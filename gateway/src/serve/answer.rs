@@ -1,13 +1,14 @@
 use crate::{
     bridge,
     relay::{Answer, Body},
+    server::Leaving,
 };
 use actix_web::{HttpResponse, http::StatusCode, http::header};
 use pollux_dialect::{Dialect, Fault};
 use pollux_sdk::Shape;
 
-/// An answer for actix.
-pub fn respond(answer: Answer, shape: Shape, request_id: &str) -> HttpResponse {
+/// An answer for actix. A streamed one ends when its client leaves.
+pub fn respond(answer: Answer, shape: Shape, request_id: &str, leaving: Leaving) -> HttpResponse {
     let mut response = HttpResponse::build(bridge::status(answer.status));
     for (name, value) in &answer.headers {
         response.append_header((name.as_str(), value.as_bytes()));
@@ -31,7 +32,7 @@ pub fn respond(answer: Answer, shape: Shape, request_id: &str) -> HttpResponse {
                 .content_type(kind)
                 .insert_header((header::CACHE_CONTROL, "no-cache"))
                 .insert_header(("x-accel-buffering", "no"))
-                .streaming(live.into_stream())
+                .streaming(live.into_stream(leaving))
         }
     }
 }

@@ -303,6 +303,11 @@ impl Gateway {
         }
     }
 
+    /// Its process id, if it was started.
+    pub fn pid(&self) -> Option<u32> {
+        self.process.as_ref().map(Child::id)
+    }
+
     /// Sends SIGTERM without waiting.
     pub fn signal_term(&self) -> io::Result<()> {
         let Some(process) = &self.process else { return Err(io::Error::other("the gateway is not running")) };

@@ -142,15 +142,11 @@ async fn a_client_is_not_told_more_for_a_nearly_right_key() {
         [format!("{key}x"), key[..key.len() - 1].to_owned(), key.to_uppercase(), format!("{key}\u{e9}")];
     let mut answers = Vec::new();
     for key in &near {
-        let key = url_encoded(key);
+        let key: String = url::form_urlencoded::byte_serialize(key.as_bytes()).collect();
         answers.push(get(&gateway.at(&format!("{CODEX}?key={key}")), &[]).await.text());
     }
     answers.dedup();
     assert_eq!(answers.len(), 1, "{answers:?}");
-}
-
-fn url_encoded(text: &str) -> String {
-    text.bytes().fold(String::new(), |all, byte| all + &format!("%{byte:02X}"))
 }
 
 #[tokio::test]

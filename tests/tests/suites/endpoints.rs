@@ -1,6 +1,6 @@
 //! Every documented endpoint, asked over HTTP.
 
-use pollux_tests::kit::{Answer, End, Stage, client, contents, get, send};
+use pollux_tests::kit::{Answer, End, Stage, client, contents, get, post, send};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -340,6 +340,31 @@ async fn a_request_id_comes_back_on_every_kind_of_answer() {
     assert_eq!(made.len(), 3, "made ids differ");
     let stream = stage.codex_stream("x").await;
     assert!(stream.headers.contains_key("x-request-id"));
+}
+
+#[tokio::test]
+async fn upstream_is_told_who_we_are_and_a_vendors_own_client_who_it_is() {
+    let stage = stage().await;
+    let ask = async |agent: &str| {
+        let headers = [stage.gateway.auth()[0], ("user-agent", agent), ("x-strange", "no")];
+        let codex = json!({"model": "gpt-5.5", "input": "x"});
+        post(&stage.gateway.at("/codex/v1/responses"), &headers, &codex).await;
+        let path = format!("/geminicli/v1beta/models/{PRO}:generateContent");
+        post(&stage.gateway.at(&path), &headers, &contents("x")).await;
+        let [.., codex, gemini] = &stage.generated()[..] else { panic!("both were asked") };
+        assert!(codex.header("x-strange").is_none() && gemini.header("x-strange").is_none());
+        let agent = |one: &pollux_tests::simulator::Received| one.header("user-agent").unwrap().to_owned();
+        (agent(codex), agent(gemini), codex.header("originator").map(str::to_owned))
+    };
+    let (codex, gemini, originator) = ask("openai-python/2.0").await;
+    for agent in [codex, gemini] {
+        assert!(agent.starts_with("pollux/"), "{agent}");
+    }
+    assert_eq!(originator.as_deref(), Some("pollux"));
+    assert_eq!(ask("codex_exec/0.169.0 (Linux)").await.0, "codex_exec/0.169.0 (Linux)");
+    assert_eq!(ask("GeminiCLI-tui/0.61.0/x (linux)").await.1, "GeminiCLI-tui/0.61.0/x (linux)");
+    let all = stage.simulator.record().all();
+    assert!(all.iter().all(|one| one.header("user-agent").is_some()));
 }
 
 #[tokio::test]

@@ -106,6 +106,9 @@ impl Naive {
     }
 
     fn tenth(member: &Member) -> u8 {
+        if member.used == 0 && member.share.is_none() {
+            return 0;
+        }
         let share = member.share.filter(|share| !share.is_nan()).unwrap_or(0.5);
         (0u8..10).take_while(|tenth| share >= f64::from(tenth + 1) / 10.0).count().try_into().unwrap()
     }

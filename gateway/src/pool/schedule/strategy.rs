@@ -52,6 +52,8 @@ impl Strategy {
     pub(super) fn rank(self, facts: &Facts) -> Rank {
         let Facts { id, priority, used_share, resets_at, in_flight, used } = *facts;
         let (merit, load, used) = match self {
+            // An account that was never used goes first, once: its answer is how its reading comes.
+            Self::Balanced if used == 0 && used_share.is_none() => (0, in_flight, used),
             Self::Balanced => (u64::from(tenths(used_share)), in_flight, used),
             Self::RoundRobin => (0, 0, used),
             Self::FillFirst => (id.unsigned_abs(), 0, 0),
@@ -68,7 +70,7 @@ impl Rank {
 }
 
 /// The used share in tenths, so that a percent more or less does not outweigh load.
-/// Unknown counts as half: as unused it would draw every request until its first reading, which may never come.
+/// Unknown counts as half: as unspent it would draw every request until its first reading, which may never come.
 fn tenths(used: Option<f64>) -> u8 {
     let share = used.filter(|share| !share.is_nan()).unwrap_or(0.5).clamp(0.0, 1.0);
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 10 by the clamp")]
@@ -117,11 +119,14 @@ mod tests {
             Facts { id: 4, ..base },
             Facts { used_share: Some(0.59), in_flight: 2, ..base },
             Facts { used_share: None, in_flight: 2, ..base },
+            Facts { used_share: None, in_flight: 9, used: 0, ..base },
         ];
         for facts in better {
             assert!(rank(facts) < rank(base), "{facts:?}");
         }
         assert_eq!(rank(Facts { in_flight: 0, used: 0, id: 1, ..base }).band(), rank(base).band());
+        let fresh = Facts { used_share: None, used: 0, ..base };
+        assert_eq!(rank(fresh).band(), rank(Facts { used_share: Some(0.0), ..base }).band());
     }
 
     #[test]

@@ -66,6 +66,7 @@ fn load_counts_in_every_model() {
 fn quota_and_priority_go_before_load() {
     let mut schedule = pool([1, 2]);
     schedule.quota(2, Some(0.2), None);
+    assert_eq!(schedule.choose(&m(), at(0)), granted(1), "its reading comes with its first answer");
     assert_eq!(schedule.choose(&m(), at(0)), granted(2));
     assert_eq!(schedule.choose(&m(), at(0)), granted(2));
     schedule.quota(2, Some(0.9), None);
@@ -284,6 +285,10 @@ fn a_session_keeps_its_account() {
 #[test]
 fn replicas_agree_on_a_new_sessions_account() {
     let (mut one, mut two) = (pool(1..=8), pool((1..=8).rev()));
+    for id in 0..13 {
+        serve(&mut two, &m(), at(id));
+        serve(&mut one, &m(), at(id));
+    }
     for id in 0..5 {
         serve(&mut two, &m(), at(id));
     }
@@ -299,6 +304,9 @@ fn replicas_agree_on_a_new_sessions_account() {
 #[test]
 fn a_new_session_does_not_go_to_a_lesser_band() {
     let mut schedule = pool(1..=9);
+    for id in 0..9 {
+        serve(&mut schedule, &m(), at(id));
+    }
     schedule.quota(4, Some(0.1), None);
     schedule.quota(5, Some(0.15), None);
     for name in (0..50).map(|name| name.to_string()) {
