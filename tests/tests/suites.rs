@@ -2,6 +2,7 @@
 
 mod suites {
     mod approval;
+    mod browser;
     mod command_line;
     mod crash;
     mod enrolment;
