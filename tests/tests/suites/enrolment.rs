@@ -154,7 +154,7 @@ async fn a_refusal_without_a_known_reason_is_no_ban() {
     let gateway = gateway(&simulator, "").await;
     let account = simulator.google().account("alice").refuse_setup(Some(Refusal::PermissionDenied));
     add(&gateway, "geminicli", &json!([{"refresh_token": account.refresh_token()}])).await;
-    wait_accounts(&gateway, |all| text(&all[0], "/reason/code") != "").await;
+    wait_accounts(&gateway, |all| !text(&all[0], "/reason/code").is_empty()).await;
     account.refuse_setup(None);
     let told = &wait_accounts(&gateway, |all| all[0]["state"] != "validating").await[0];
     if told["state"] == "suspended" {
