@@ -18,7 +18,7 @@ pub use outbox::Outbox;
 pub use schedule::{Standing, Strategy};
 
 use crate::store::Row;
-use pollux_sdk::{Credential, Effect, Reason, Scope};
+use pollux_sdk::{Credential, Effect, Reason, Scope, Secret};
 use readings::Readings;
 use schedule::{Account, AccountId, Ask, Choice, Outcome, Schedule, Ticket};
 use std::{
@@ -359,18 +359,27 @@ impl State {
     /// Upstream refuses the token. A late answer to an old token says nothing of the new one; a second refusal
     /// after a refresh, with no success in between, says that refreshing does not help.
     fn reject(&mut self, refused: &Held) {
-        let id = refused.id;
-        if self.held.get(&id).is_none_or(|current| current.revision != refused.revision) {
+        if self.held.get(&refused.id).is_none_or(|current| current.revision != refused.revision) {
             return;
         }
-        match self.rejected.insert(id, refused.revision) {
-            Some(former) if former != refused.revision => {
-                self.suspend(
-                    id,
-                    Reason::new("login_rejected", "the vendor refuses even a fresh token: log in again"),
-                );
+        // One login may stand for several accounts: each of them would be an attempt lost on the same dead token.
+        let token = refused.credential.access.as_ref().map(Secret::expose);
+        let shares = |held: &Held| {
+            held.id == refused.id
+                || token.is_some_and(|token| {
+                    held.credential.access.as_ref().is_some_and(|access| access.expose() == token)
+                })
+        };
+        let shared = self.held.values().filter(|held| shares(held));
+        let shared: Vec<_> = shared.map(|held| (held.id, held.revision)).collect();
+        for (id, revision) in shared {
+            match self.rejected.insert(id, revision) {
+                Some(former) if former != revision => {
+                    let text = "the vendor refuses even a fresh token: log in again";
+                    self.suspend(id, Reason::new("login_rejected", text));
+                }
+                _ => self.schedule.refused(id),
             }
-            _ => self.schedule.refused(id),
         }
     }
 

@@ -6,6 +6,7 @@ mod suites {
     mod approval;
     mod auth;
     mod bodies;
+    mod browser;
     mod clients;
     mod command_line;
     mod conformance;

@@ -80,8 +80,15 @@ impl Keeper {
     /// # Errors
     /// Fails when the store does.
     pub async fn whereabouts(&self, id: i64) -> Result<Option<Row>, StoreError> {
-        let heir = self.heirs.lock().unwrap_or_else(PoisonError::into_inner).get(&id).copied();
-        self.store.get(heir.unwrap_or(id)).await
+        // Between the end of a row and the note of what it went into there is a moment.
+        for pause in [0, 20, 100, 500] {
+            tokio::time::sleep(Duration::from_millis(pause)).await;
+            let heir = self.heirs.lock().unwrap_or_else(PoisonError::into_inner).get(&id).copied();
+            if let Some(row) = self.store.get(heir.unwrap_or(id)).await? {
+                return Ok(Some(row));
+            }
+        }
+        Ok(None)
     }
 
     /// Queues a row that needs validation.

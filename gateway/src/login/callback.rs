@@ -83,7 +83,8 @@ async fn finish(desk: &Desk, request: &HttpRequest, returned: Returned) -> HttpR
     desk.logins.loopback.finished(about.id);
     let mut response = match (returned.error, returned.code) {
         (Some(error), _) => {
-            let text = returned.description.map_or_else(|| error.clone(), |text| format!("{error}: {text}"));
+            let words = returned.description.unwrap_or_else(|| "nothing was connected".to_owned());
+            let text = format!("{error}: {words}");
             tracing::info!(provider = about.id, error = %pages::clean(&error), "login denied");
             failed(403, &format!("{} did not grant access", about.title), &text)
         }

@@ -141,11 +141,15 @@ pub(super) fn progress(request: &HttpRequest, about: &Descriptor, row: Option<&R
             422,
             "The account cannot be used",
             html! {
-                @if let Some(reason) = reason {
-                    p { (clean(&reason.text)) }
-                    @if let Some(link) = reason.link.as_deref().filter(|link| link.starts_with("https://")) {
-                        p { a.button href=(link) rel="noopener noreferrer" { "Put it right at the vendor" } }
+                @if let Some(reason) = reason { p { (clean(&reason.text)) } }
+                @let link = reason.and_then(|reason| reason.link.as_deref());
+                @let link = link.filter(|link| link.starts_with("https://"));
+                @if link.is_some() { p { "When that is done, log in once more." } }
+                p {
+                    @if let Some(link) = link {
+                        a.button href=(link) rel="noopener noreferrer" { "Put it right at the vendor" } " "
                     }
+                    a.button.second href={ "/" (about.id) "/auth" } { "Log in again" }
                 }
             },
             false,
@@ -183,17 +187,19 @@ fn page_with(
             head {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
+                // Or browsers ask for /favicon.ico, which the policy forbids, and say so in the console.
+                link rel="icon" href="data:,";
                 meta name="color-scheme" content="light dark";
                 @if let Some(seconds) = reload_seconds { meta http-equiv="refresh" content=(seconds); }
                 title { (title) " - Pollux" }
                 style { (PreEscaped(STYLE)) }
             }
-            body { main { h1 { (title) } (body) } }
+            body { main { p.brand { "Pollux" } h1 { (title) } (body) } }
         }
     };
     let style = STANDARD.encode(Sha256::digest(STYLE));
     let policy = format!(
-        "default-src 'none'; style-src 'sha256-{style}'; form-action {form_action}; base-uri 'none'; frame-ancestors 'none'"
+        "default-src 'none'; img-src data:; style-src 'sha256-{style}'; form-action {form_action}; base-uri 'none'; frame-ancestors 'none'"
     );
     HttpResponse::build(code(status))
         .content_type("text/html; charset=utf-8")

@@ -44,7 +44,7 @@ impl Desk {
     pub(crate) fn show(&mut self, authorization: Authorization, accounts: &[(String, String)]) -> Reply {
         let request = token::random();
         let mut page = format!(
-            "<!DOCTYPE html><html><head><title>Choose an account</title></head><body>\
+            "<!DOCTYPE html><html><head><title>Choose an account</title><link rel=\"icon\" href=\"data:,\"></head><body>\
              <h1>{} wants access</h1><p>{}</p>",
             escape(&authorization.client_id),
             escape(&authorization.scope)

@@ -356,7 +356,15 @@ async fn from_another_machine_a_browser_gets_a_page_to_paste_into() {
         assert_eq!(page.status, 200, "{}", page.text());
         assert!(heading(&page).starts_with("Connect "), "{}", page.text());
         let cookie = page.header("set-cookie").unwrap().split(';').next().unwrap().to_owned();
-        let target = page.text().split("href=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+        let target = page
+            .text()
+            .split("class=\"button\" href=\"")
+            .nth(1)
+            .unwrap()
+            .split('"')
+            .next()
+            .unwrap()
+            .to_owned();
         let login = Login {
             authorize: Url::parse(&target.replace("&amp;", "&")).unwrap(),
             set_cookie: String::new(),
