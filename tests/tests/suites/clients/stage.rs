@@ -1,7 +1,6 @@
 //! What every client's test begins with: the client, a gateway with one account, and a way to count.
 
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use pollux_tests::kit::{Gateway, Program, Run, post, wait_until};
@@ -9,28 +8,12 @@ use pollux_tests::simulator::Simulator;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
+pub(super) use pollux_tests::kit::installed;
+
 /// A client hangs if it takes longer.
 const LIMIT: Duration = Duration::from_secs(60);
 /// Node takes seconds of a processor to load the larger clients; more at once only wait for each other.
 static SEATS: Semaphore = Semaphore::const_new(3);
-
-/// The installed client at this path under `POLLUX_CLIENTS`; without it the test is skipped, and with `CI=true`
-/// it fails.
-pub(super) fn installed(name: &str, path: &str) -> Option<PathBuf> {
-    let folder = std::env::var_os("POLLUX_CLIENTS").map(PathBuf::from);
-    let found = folder.as_ref().map(|folder| folder.join(path)).filter(|path| path.exists());
-    if found.is_none() {
-        let what = format!("{name}: not installed (tests/clients/install)");
-        assert!(std::env::var("CI").as_deref() != Ok("true"), "{what}");
-        println!("SKIP {what}");
-        if let Some(notes) = folder.as_deref().and_then(Path::parent) {
-            let file = std::fs::OpenOptions::new().create(true).append(true).open(notes.join("skips.txt"));
-            // The note is for the summary; the line above has said it already.
-            drop(file.and_then(|mut file| writeln!(file, "{what}")));
-        }
-    }
-    found
-}
 
 /// Runs a client to its end, a few at a time.
 pub(super) async fn play(program: Program) -> Run {
