@@ -25,8 +25,8 @@ pub fn mount(app: &mut web::ServiceConfig, context: &Arc<Context>) {
         .service(
             web::resource("/admin/accounts/{id}")
                 .route(web::get().to(move |request: HttpRequest| show(Arc::clone(&one), request)))
-                .route(web::patch().to(move |request: HttpRequest, change: web::Json<Change>| {
-                    amend(Arc::clone(&edit), request, change.into_inner())
+                .route(web::patch().to(move |request: HttpRequest, change: web::Bytes| {
+                    amend(Arc::clone(&edit), request, change)
                 }))
                 .route(web::delete().to(move |request: HttpRequest| remove(Arc::clone(&gone), request))),
         )
@@ -80,9 +80,11 @@ async fn remove(context: Arc<Context>, request: HttpRequest) -> HttpResponse {
     respond(&request, answer.await)
 }
 
-async fn amend(context: Arc<Context>, request: HttpRequest, change: Change) -> HttpResponse {
+async fn amend(context: Arc<Context>, request: HttpRequest, change: web::Bytes) -> HttpResponse {
     let answer = async {
         let (row, service) = found(&context, &request).await?;
+        let change: Change = serde_json::from_slice(&change)
+            .map_err(|error| Fault::bad_request(None, format!("the change is none: {error}")))?;
         let enroll = !change.extra.is_empty();
         let amended = context.store.amend(row.id, change.extra, change.priority, change.max_in_flight).await;
         let row = amended.map_err(unavailable)?.ok_or_else(|| missing(row.id))?;
@@ -179,6 +181,7 @@ fn told(context: &Context, row: &Row) -> Value {
     json!({
         "id": row.id,
         "provider": row.provider,
+        "subject": row.credential.subject,
         "label": row.credential.label,
         "state": row.state.to_string(),
         "reason": row.reason.as_ref().map(|reason| json!({

@@ -3,7 +3,7 @@
 //! It knows routes, attempts, accounts, storage and pages. It never knows a provider by name: [`run`] serves
 //! whatever is linked (see `bundled.rs`, or link your own and call it).
 //!
-//! Start reading at [`startup`], then follow a request: [`routes`], [`serve`], [`relay`], [`stream`].
+//! Start reading at `startup.rs`, then follow a request: `routes.rs`, `serve.rs`, `relay.rs`, `stream.rs`.
 
 #![allow(
     unreachable_pub,

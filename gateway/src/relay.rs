@@ -183,7 +183,12 @@ impl Relay {
                     match (step.at, step.emit) {
                         (At::Fault, _) => Err(Failed { cause: Cause::Event, headers: coming.headers, body }),
                         (_, Emit::Data(data)) => Ok(data),
-                        (_, Emit::Same | Emit::Skip) => Ok(body),
+                        (_, Emit::Same) if is_document(&body) => Ok(body),
+                        // Nothing at all, or a page of somebody in between: whatever it is, it is no answer.
+                        (_, Emit::Same | Emit::Skip) => {
+                            tracing::warn!(request_id = %story.id, bytes = body.len(), "upstream's answer is none");
+                            Err(Failed::without_reply(Cause::Lost))
+                        }
                     }
                 }
             }
@@ -246,6 +251,11 @@ impl Relay {
             }
         }
     }
+}
+
+/// Whether it begins as JSON documents do; what follows is the vendor's business.
+fn is_document(body: &[u8]) -> bool {
+    matches!(body.trim_ascii_start().first(), Some(b'{' | b'['))
 }
 
 /// An answer of our own, in the client's dialect.

@@ -32,8 +32,22 @@ pub fn run() -> ExitCode {
     }
     match system.block_on(serve(settings, providers)) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => complain(&error, error.is_configuration()),
+        Err(error) => complain(&with_cause(&error), error.is_configuration()),
     }
+}
+
+/// An error with the causes that it does not tell itself.
+fn with_cause(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let told = error.to_string();
+        if !text.contains(&told) {
+            text = format!("{text}: {told}");
+        }
+        cause = error.source();
+    }
+    text
 }
 
 fn complain(error: &dyn std::fmt::Display, configuration: bool) -> ExitCode {

@@ -8,7 +8,7 @@ mod client;
 mod pace;
 
 pub use account_io::AccountIo;
-pub use client::Profile;
+pub use client::{Profile, install_crypto};
 
 use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt, stream::BoxStream};

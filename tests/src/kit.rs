@@ -29,19 +29,21 @@ mod postgres;
 mod program;
 mod raw;
 mod sse;
+mod stage;
 
 #[cfg(test)]
 mod tests;
 
 pub use consent::{Decision, consent};
 pub use database::Database;
-pub use gateway::{Builder, Gateway, StartError, vendors};
+pub use gateway::{Builder, Gateway, StartError, pollux, vendors};
 pub use http::{Answer, client, form, get, install_crypto, post, send};
 pub use installed::installed;
 pub use log::Log;
 pub use program::{Program, Run, Running};
 pub use raw::{Closing, Raw};
 pub use sse::{End, Event, Events};
+pub use stage::{Stage, contents};
 
 /// Asks until the answer is yes, and tells whether it was within the limit.
 pub async fn wait_until<F, Fut>(mut condition: F, limit: Duration) -> bool

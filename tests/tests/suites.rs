@@ -1,6 +1,26 @@
 //! The suites: a real gateway process, simulated vendors, HTTP in between. One binary, so that linking stays fast.
 
+#![allow(clippy::unwrap_used, reason = "tests may, and so may what they share")]
+
 mod suites {
+    mod approval;
+    mod auth;
+    mod bodies;
     mod clients;
+    mod command_line;
+    mod conformance;
+    mod crash;
+    mod defects;
+    mod endpoints;
+    mod enrolment;
+    mod errors;
+    mod ingestion;
+    mod login;
+    mod owner;
+    mod refresh;
+    mod rotation;
+    mod settings;
     mod smoke;
+    mod storage;
+    mod visitor;
 }

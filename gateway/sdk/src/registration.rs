@@ -1,14 +1,21 @@
 use crate::Provider;
 use serde::de::DeserializeOwned;
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
-/// One provider's section of the configuration, the host's own keys (proxy, retries, ...) taken out.
-#[derive(Debug, Clone)]
+/// One provider's section of the configuration, the host's own keys (proxy, retries, ...) taken out. Its `Debug`
+/// shows no value: client secrets stand there.
+#[derive(Clone)]
 pub struct Settings {
     /// The section's name.
     pub id: &'static str,
     /// The rest, for the provider alone.
     pub section: serde_json::Value,
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings").field("id", &self.id).finish_non_exhaustive()
+    }
 }
 
 impl Settings {

@@ -4,6 +4,9 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+/// The longest allowance is a month's; a later deadline is a mistake, and an absurd one overflows the clock.
+const LONGEST_WAIT: Duration = Duration::from_hours(35 * 24);
+
 /// One failed attempt, as far as a verdict needs it.
 #[derive(Debug, Clone, Copy)]
 pub struct Failure<'a> {
@@ -131,18 +134,39 @@ impl Failure<'_> {
                 Verdict::suspend(Reason::new("payment_required", "upstream asks for payment"))
             }
             Cause::Status(StatusCode::TOO_MANY_REQUESTS) => {
-                Verdict::cool(Scope::Model, self.now + self.retry_after().unwrap_or(Duration::from_mins(1)))
+                let told = self.retry_after().filter(|wait| *wait <= LONGEST_WAIT);
+                let wait = told.unwrap_or(Duration::from_mins(1)).max(Duration::from_secs(1));
+                Verdict::cool(Scope::Model, self.now.checked_add(wait).unwrap_or(self.now))
             }
             Cause::Status(status) if status.is_server_error() => Verdict::AGAIN,
             _ => Verdict::DELIVER,
         }
     }
-    /// `retry-after` in seconds.
+    /// `retry-after` in seconds, as told: cap it before you add it to a time.
     pub fn retry_after(&self) -> Option<Duration> {
         self.headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok().map(Duration::from_secs)
     }
     /// The body as JSON; `null` if it is none.
     pub fn json(&self) -> serde_json::Value {
         serde_json::from_slice(self.body).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_absurd_retry_after_is_a_short_wait_and_no_overflow() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_000_000);
+        for (told, seconds) in
+            [("18446744073709551615", 60), ("99999999", 60), ("-1", 60), ("soon", 60), ("0", 1), ("7", 7)]
+        {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::RETRY_AFTER, http::HeaderValue::from_static(told));
+            let cause = Cause::Status(StatusCode::TOO_MANY_REQUESTS);
+            let verdict = Failure { cause, headers: &headers, body: b"", now }.usual();
+            assert_eq!(verdict, Verdict::cool(Scope::Model, now + Duration::from_secs(seconds)), "{told}");
+        }
     }
 }

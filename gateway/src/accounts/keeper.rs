@@ -40,6 +40,8 @@ pub struct Keeper {
     pub(super) store: Store,
     pub(super) io: Arc<dyn Io>,
     pub(super) queue: Queue,
+    /// Refreshes that failed and are to be tried again, also where the old token has not ended yet.
+    retries: Queue,
     /// Failures in a row, by account.
     failures: Mutex<HashMap<i64, u32>>,
     /// Rows that went into another one, for who still asks for them.
@@ -58,6 +60,7 @@ impl Keeper {
             store,
             io,
             queue: Queue::default(),
+            retries: Queue::default(),
             failures: Mutex::default(),
             heirs: Mutex::new(LruCache::new(HEIRS)),
         }
@@ -124,6 +127,9 @@ impl Keeper {
                 self.look_for_interrupted().await;
             }
             self.write_down().await;
+            for id in self.retries.take_due(usize::MAX) {
+                self.pool.want_refresh(id);
+            }
             wanted.extend(self.pool.take_refresh_wants(SystemTime::now(), MARGIN));
             let busy: HashSet<i64> = running.values().copied().collect();
             let room = JOBS.saturating_sub(jobs.len());
@@ -139,15 +145,18 @@ impl Keeper {
                     continue;
                 }
                 let keeper = Arc::clone(&self);
-                running.insert(jobs.spawn(async move { keeper.validate(id).await }).id(), id);
+                let stop = stop.clone();
+                running.insert(jobs.spawn(async move { keeper.validate(id, stop).await }).id(), id);
             }
             let tick = Instant::now() + TICK;
             let full = jobs.len() >= JOBS;
-            let wake = self.queue.next_due().filter(|_| !full).map_or(tick, |due| due.min(tick));
+            let due = [self.queue.next_due().filter(|_| !full), self.retries.next_due()];
+            let wake = due.into_iter().flatten().fold(tick, Instant::min);
             tokio::select! {
                 () = stopped(&mut stop) => break,
                 () = self.pool.noted() => {}
                 () = self.queue.changed() => {}
+                () = self.retries.changed() => {}
                 () = tokio::time::sleep_until(wake) => {}
                 Some(done) = jobs.join_next_with_id(), if !jobs.is_empty() => {
                     let job = done.as_ref().map_or_else(JoinError::id, |(id, ())| *id);
@@ -217,6 +226,7 @@ impl Keeper {
             "refresh failed, trying again later"
         );
         self.pool.refresh_failed(id, SystemTime::now() + pause);
+        self.retries.push(id, pause);
     }
 
     fn dead(&self, rows: &[Row]) {
@@ -234,7 +244,7 @@ impl Keeper {
     }
 
     /// Makes a usable account of a login.
-    async fn validate(&self, id: i64) {
+    async fn validate(&self, id: i64, mut stop: watch::Receiver<bool>) {
         let row = match self.store.get(id).await {
             Ok(Some(row)) if row.state == State::Validating => row,
             Ok(_) => return,
@@ -257,7 +267,12 @@ impl Keeper {
         } else {
             row
         };
-        match self.provider.enroll(self.io.as_ref(), row.credential.clone()).await {
+        // Enrolling spends nothing and may take a minute: the next start begins it anew.
+        let enrolled = tokio::select! {
+            enrolled = self.provider.enroll(self.io.as_ref(), row.credential.clone()) => enrolled,
+            () = stopped(&mut stop) => return,
+        };
+        match enrolled {
             Ok(credentials) => self.enrolled(&row, credentials).await,
             Err(AccountError::Suspend(reason)) => {
                 tracing::warn!(provider = self.id(), account = %row.label(), code = %reason.code, %reason, link = reason.link, "account is not usable");
@@ -325,6 +340,7 @@ impl Keeper {
     }
 
     fn settled(&self, id: i64) {
+        self.retries.remove(id);
         self.failures.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
     }
 }

@@ -5,7 +5,7 @@ use std::{
 };
 use tokio::{sync::Notify, time::Instant};
 
-/// Accounts to be validated, each not before its time. Bounded by the rows there are.
+/// Accounts to be looked after, each not before its time. Bounded by the rows there are.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     waiting: Mutex<BTreeMap<i64, Instant>>,
@@ -16,6 +16,10 @@ impl Queue {
     pub(super) fn push(&self, id: i64, pause: Duration) {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(id, Instant::now() + pause);
         self.changed.notify_one();
+    }
+
+    pub(super) fn remove(&self, id: i64) {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
     }
 
     /// Takes up to `room` that are due.

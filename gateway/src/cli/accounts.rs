@@ -1,5 +1,5 @@
 use super::{AccountsCommand, EXIT_CONFIGURATION};
-use crate::settings::Settings;
+use crate::{settings::Settings, upstream::install_crypto};
 use pollux_sdk::Method;
 use serde_json::{Map, Value};
 use std::{process::ExitCode, time::Duration};
@@ -10,8 +10,15 @@ pub async fn accounts(settings: &Settings, command: &AccountsCommand) -> ExitCod
         eprintln!("pollux: set basic.admin_key first, and restart the gateway");
         return ExitCode::from(EXIT_CONFIGURATION);
     };
-    let (method, path, body) = request(command);
+    let (method, path, body) = match request(command) {
+        Ok(request) => request,
+        Err(mistake) => {
+            eprintln!("pollux: {mistake}");
+            return ExitCode::FAILURE;
+        }
+    };
     let url = format!("http://{}/admin/accounts{path}", settings.local_address());
+    install_crypto();
     let answer = async {
         let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(30)).build()?;
         let mut request = client.request(method, url).bearer_auth(key.expose());
@@ -44,10 +51,10 @@ pub async fn accounts(settings: &Settings, command: &AccountsCommand) -> ExitCod
     }
 }
 
-fn request(command: &AccountsCommand) -> (Method, String, Option<Value>) {
+fn request(command: &AccountsCommand) -> Result<(Method, String, Option<Value>), String> {
     use AccountsCommand::{Approve, List, Pause, Refresh, Remove, Resume, Set, Show};
     let act = |id: &str, action: &str| (Method::POST, format!("/{}/{action}", segment(id)), None);
-    match command {
+    Ok(match command {
         List => (Method::GET, String::new(), None),
         Show { id } => (Method::GET, format!("/{}", segment(id)), None),
         Remove { id } => (Method::DELETE, format!("/{}", segment(id)), None),
@@ -55,8 +62,8 @@ fn request(command: &AccountsCommand) -> (Method, String, Option<Value>) {
         Pause { id } => act(id, "pause"),
         Resume { id } => act(id, "resume"),
         Refresh { id } => act(id, "refresh"),
-        Set { id, values } => (Method::PATCH, format!("/{}", segment(id)), Some(change(values))),
-    }
+        Set { id, values } => (Method::PATCH, format!("/{}", segment(id)), Some(change(values)?)),
+    })
 }
 
 fn segment(id: &str) -> String {
@@ -64,19 +71,22 @@ fn segment(id: &str) -> String {
 }
 
 /// `priority` and `max_in_flight` are the pool's; everything else is the provider's.
-fn change(values: &[(String, String)]) -> Value {
+fn change(values: &[(String, String)]) -> Result<Value, String> {
     let (mut change, mut extra) = (Map::new(), Map::new());
     for (key, value) in values {
+        let unset = value.is_empty().then_some(Value::Null);
         match key.as_str() {
             "priority" | "max_in_flight" => {
-                change.insert(key.clone(), value.parse::<i64>().map_or(Value::Null, Value::from));
+                let number = || value.parse::<i32>().ok().filter(|number| key == "priority" || *number > 0);
+                let wanted = if key == "priority" { "a whole number" } else { "a whole number above zero" };
+                let number = unset.or_else(|| number().map(Value::from));
+                change.insert(key.clone(), number.ok_or(format!("{key} is {wanted}, not `{value}`"))?);
             }
-            _ if value.is_empty() => drop(extra.insert(key.clone(), Value::Null)),
-            _ => drop(extra.insert(key.clone(), value.as_str().into())),
+            _ => drop(extra.insert(key.clone(), unset.unwrap_or_else(|| value.as_str().into()))),
         }
     }
     change.insert("extra".into(), extra.into());
-    change.into()
+    Ok(change.into())
 }
 
 /// One account as lines, or all of them as a table.
@@ -110,8 +120,14 @@ mod tests {
             |text: &str| text.split_once('=').map(|(key, value)| (key.to_owned(), value.to_owned())).unwrap();
         let values = ["project=my-project", "priority=2", "max_in_flight=", "note="].map(set);
         assert_eq!(
-            change(&values),
+            change(&values).unwrap(),
             json!({"priority": 2, "max_in_flight": null, "extra": {"project": "my-project", "note": null}})
         );
+        for wrong in ["priority=high", "max_in_flight=many", "max_in_flight=-1", "max_in_flight=0"] {
+            assert!(
+                change(&[set(wrong)]).unwrap_err().starts_with(wrong.split('=').next().unwrap()),
+                "{wrong}"
+            );
+        }
     }
 }

@@ -10,8 +10,6 @@ pub(super) enum Way {
     Direct(String),
     /// It will end at an address that is not ours: the person brings the result.
     Carried(String),
-    /// The same page, at a host name whose cookies the vendor's redirect will bring.
-    Elsewhere(String),
 }
 
 /// What is known of the request that starts a login.
@@ -44,15 +42,20 @@ pub(super) fn way(redirect: &Redirect, scene: &Scene<'_>) -> Way {
         Redirect::Loopback(ports, path) => {
             let registered = scene.listening.or(ports.first().copied()).unwrap_or(scene.port);
             let uri = format!("http://localhost:{registered}{path}");
-            if near && scene.browser && !host.starts_with("localhost") {
-                // The vendor only knows `localhost`, and cookies do not cross from 127.0.0.1.
-                let port = host.rsplit_once(':').map_or("", |(_, port)| port);
-                return Way::Elsewhere(format!("http://localhost:{port}{}", scene.path));
-            }
             if near && scene.listening.is_some() { Way::Direct(uri) } else { Way::Carried(uri) }
         }
         Redirect::Page(url) => Way::Carried((*url).to_owned()),
     }
+}
+
+/// The login's first page at a host name whose cookies the vendor's redirect will bring, where this one's are not:
+/// the vendor only knows `localhost`, and cookies do not cross from 127.0.0.1.
+pub(super) fn elsewhere(redirect: &Redirect, scene: &Scene<'_>) -> Option<String> {
+    let host = scene.host.filter(|host| is_loopback(host) && !host.starts_with("localhost"))?;
+    let wanted = scene.browser && matches!(redirect, Redirect::Loopback(..));
+    let port = Url::parse(&format!("http://{host}/")).ok()?.port();
+    let port = port.map(|port| format!(":{port}")).unwrap_or_default();
+    wanted.then(|| format!("http://localhost{port}{}", scene.path))
 }
 
 /// `localhost`, `127.0.0.1` or `[::1]`, with or without a port.
@@ -149,15 +152,26 @@ mod tests {
                 scene("pool.example", Some("https://p"), Some(1455)),
                 carried("http://localhost:1455/auth/cb"),
             ),
-            (
-                LOOP,
-                scene("127.0.0.1:8188", None, Some(1455)),
-                Way::Elsewhere("http://localhost:8188/x/auth".into()),
-            ),
             (Redirect::Page("https://v/code"), scene("localhost:1", None, None), carried("https://v/code")),
         ];
         for (redirect, scene, expected) in table {
             assert_eq!(way(&redirect, &scene), expected, "{scene:?}");
+        }
+    }
+
+    #[test]
+    fn browsers_log_in_where_the_vendors_redirect_finds_their_cookie() {
+        let table = [
+            (LOOP, scene("127.0.0.1:8188", None, None), Some("http://localhost:8188/x/auth")),
+            (LOOP, scene("[::1]:8188", None, None), Some("http://localhost:8188/x/auth")),
+            (LOOP, scene("127.0.0.1", None, None), Some("http://localhost/x/auth")),
+            (LOOP, Scene { browser: false, ..scene("127.0.0.1:8188", None, None) }, None),
+            (LOOP, scene("localhost:8188", None, None), None),
+            (LOOP, scene("pool.example", None, None), None),
+            (HERE, scene("127.0.0.1:8188", None, None), None),
+        ];
+        for (redirect, scene, expected) in table {
+            assert_eq!(elsewhere(&redirect, &scene).as_deref(), expected, "{scene:?}");
         }
     }
 

@@ -7,6 +7,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use pollux_sdk::{Descriptor, Redirect};
 use sha2::{Digest, Sha256};
 use std::time::Duration;
+use url::Url;
 
 const STYLE: &str = include_str!("pages.css");
 
@@ -45,7 +46,14 @@ pub(super) fn too_many(request: &HttpRequest, about: &Descriptor, wait: Duration
 }
 
 /// The form that asks for the key, where `onboarding` is `key`.
-pub(super) fn key_wanted(request: &HttpRequest, about: &Descriptor, wrong: bool) -> HttpResponse {
+///
+/// Browsers hold the whole chain of redirects after a form against `form-action`: the vendor's origin is in it.
+pub(super) fn key_wanted(
+    request: &HttpRequest,
+    about: &Descriptor,
+    authorize: &str,
+    wrong: bool,
+) -> HttpResponse {
     if !browser(request) {
         return plain(401, "This server asks for its key before an account is connected.\n");
     }
@@ -57,7 +65,8 @@ pub(super) fn key_wanted(request: &HttpRequest, about: &Descriptor, wrong: bool)
             button { "Continue to " (about.title) }
         }
     };
-    page(401, "This server asks for its key", None, &body)
+    let vendor = Url::parse(authorize).map(|url| url.origin().ascii_serialization()).unwrap_or_default();
+    page_with(401, "This server asks for its key", None, &body, &format!("'self' {vendor}"))
 }
 
 /// The way for browsers on another machine: the vendor's redirect cannot reach this server.
@@ -158,6 +167,16 @@ fn code(status: u16) -> StatusCode {
 }
 
 fn page(status: u16, title: &str, reload_seconds: Option<u32>, body: &Markup) -> HttpResponse {
+    page_with(status, title, reload_seconds, body, "'self'")
+}
+
+fn page_with(
+    status: u16,
+    title: &str,
+    reload_seconds: Option<u32>,
+    body: &Markup,
+    form_action: &str,
+) -> HttpResponse {
     let markup = html! {
         (DOCTYPE)
         html lang="en" {
@@ -174,7 +193,7 @@ fn page(status: u16, title: &str, reload_seconds: Option<u32>, body: &Markup) ->
     };
     let style = STANDARD.encode(Sha256::digest(STYLE));
     let policy = format!(
-        "default-src 'none'; style-src 'sha256-{style}'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+        "default-src 'none'; style-src 'sha256-{style}'; form-action {form_action}; base-uri 'none'; frame-ancestors 'none'"
     );
     HttpResponse::build(code(status))
         .content_type("text/html; charset=utf-8")

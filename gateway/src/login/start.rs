@@ -1,11 +1,15 @@
 use super::{
     Desk,
-    flow::{Scene, Way, authorize, way},
+    flow::{Scene, Way, authorize, elsewhere, way},
     pages, session,
     session::Session,
 };
 use crate::{accounts::Origin, origin, settings::Onboarding};
-use actix_web::{HttpRequest, HttpResponse, http::header, web};
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::{Method, StatusCode, header},
+    web,
+};
 use std::time::Instant;
 
 /// `GET` (and, with the key in a form, `POST`) of a provider's `/auth`.
@@ -17,24 +21,27 @@ pub async fn start(desk: Desk, request: HttpRequest, form: web::Bytes) -> HttpRe
     if let Some(wait) = desk.logins.limiter.refuse(&origin.address, Instant::now()) {
         return pages::too_many(&request, about, wait);
     }
-    let knows_key =
-        desk.logins.key.admits(&request) || form_key(&form).is_some_and(|key| desk.logins.key.is(&key));
-    if basic.onboarding == Onboarding::Key && !knows_key {
-        return pages::key_wanted(&request, about, !form.is_empty());
-    }
-    origin.trusted |= knows_key;
-    let listening = desk.logins.loopback.listen(&desk.service).await;
     let path = format!("/{}/auth", about.id);
-    let scene = Scene {
+    let mut scene = Scene {
         host: request.headers().get(header::HOST).and_then(|host| host.to_str().ok()),
         browser: pages::browser(&request),
         port: request.app_config().local_addr().port(),
         public_url: basic.public_url.as_deref(),
-        listening,
+        listening: None,
         path: &path,
     };
+    // Before the key is asked for, or it would be asked for twice.
+    if let Some(url) = elsewhere(&login.redirect, &scene) {
+        return see_other(&url);
+    }
+    let knows_key =
+        desk.logins.key.admits(&request) || form_key(&form).is_some_and(|key| desk.logins.key.is(&key));
+    if basic.onboarding == Onboarding::Key && !knows_key {
+        return pages::key_wanted(&request, about, &login.authorize, !form.is_empty());
+    }
+    origin.trusted |= knows_key;
+    scene.listening = desk.logins.loopback.listen(&desk.service).await;
     match way(&login.redirect, &scene) {
-        Way::Elsewhere(url) => see_other(&url),
         Way::Direct(uri) => begin(&desk, &request, &login.authorize, uri, &origin, false).await,
         Way::Carried(uri) => begin(&desk, &request, &login.authorize, uri, &origin, scene.browser).await,
     }
@@ -80,7 +87,10 @@ async fn begin(
     if carried {
         return pages::carry(about, &target, &cookie);
     }
-    HttpResponse::TemporaryRedirect()
+    // A form's content, which is the key, must not be sent on to the vendor: 307 would repeat the POST there.
+    let status =
+        if request.method() == Method::POST { StatusCode::SEE_OTHER } else { StatusCode::TEMPORARY_REDIRECT };
+    HttpResponse::build(status)
         .cookie(cookie)
         .insert_header((header::LOCATION, target))
         .insert_header((header::CACHE_CONTROL, "no-store"))

@@ -19,6 +19,10 @@ pub fn respond(answer: Answer, shape: Shape, request_id: &str) -> HttpResponse {
             if !answer.headers.contains_key("content-type") {
                 response.content_type("application/json");
             }
+            if shape == Shape::Array && !answer.status.is_success() {
+                // Who asked for a list reads a list, in failure too (Google, 2026-08).
+                return response.body([b"[", &body[..], b"]"].concat());
+            }
             response.body(body)
         }
         Body::Stream(live) => {

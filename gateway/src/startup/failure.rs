@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// Settings.
-    #[error("{0}")]
+    #[error(transparent)]
     Settings(#[from] SettingsError),
     /// The address is not to be had.
     #[error("cannot listen on {address}: {source}")]
@@ -16,10 +16,10 @@ pub enum StartError {
         source: std::io::Error,
     },
     /// The store does not open.
-    #[error("{0}")]
+    #[error(transparent)]
     Store(#[from] StoreError),
     /// Two providers claim one path.
-    #[error("{0}")]
+    #[error(transparent)]
     Clash(#[from] Clash),
     /// A proxy that cannot be used.
     #[error("providers.{provider}: proxy cannot be used: {source}")]

@@ -53,6 +53,9 @@ impl Claim {
         if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
             return Err(StoreError::NoFolder(folder.into()));
         }
+        if path.is_dir() {
+            return Err(StoreError::file(path)(ErrorKind::IsADirectory.into()));
+        }
         match private().write(true).create_new(true).open(path) {
             Err(error) if error.kind() != ErrorKind::AlreadyExists => {
                 return Err(StoreError::file(path)(error));

@@ -3,6 +3,13 @@ use std::{sync::Once, time::Duration};
 /// Our name upstream, where a provider or a vendor's own client gives none.
 const USER_AGENT: &str = concat!("pollux/", env!("CARGO_PKG_VERSION"));
 
+/// Chooses rustls' crypto. No client can be built before, not even one for plain HTTP.
+pub fn install_crypto() {
+    static CRYPTO: Once = Once::new();
+    // One crypto provider for the whole tree; a second installation is refused, which is fine.
+    CRYPTO.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
+}
+
 /// How a provider's connections are made.
 #[derive(Debug, Clone)]
 pub struct Profile {
@@ -26,9 +33,7 @@ impl Profile {
     }
 
     fn builder(&self) -> Result<reqwest::ClientBuilder, reqwest::Error> {
-        static CRYPTO: Once = Once::new();
-        // One crypto provider for the whole tree; a second installation is refused, which is fine.
-        CRYPTO.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
+        install_crypto();
         let mut builder = reqwest::Client::builder()
             .user_agent(USER_AGENT)
             .redirect(reqwest::redirect::Policy::none())

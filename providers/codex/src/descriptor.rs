@@ -1,6 +1,7 @@
-use crate::config::Config;
-use pollux_sdk::{Descriptor, Dialect, Login, Model, Operation, Redirect};
-use url::Url;
+use pollux_sdk::{
+    Descriptor, Dialect, Login, Model, Operation, Redirect,
+    kit::{oauth::Section, with_params},
+};
 
 pub(crate) const ID: &str = "codex";
 
@@ -22,7 +23,15 @@ const REPLY_HEADERS: [&str; 7] = [
 ];
 
 /// What the provider is, as data.
-pub(crate) fn describe(config: &Config) -> Descriptor {
+pub(crate) fn describe(config: &Section) -> Descriptor {
+    let fixed = [
+        ("response_type", "code"),
+        ("client_id", &config.oauth.client_id),
+        ("scope", SCOPE),
+        ("id_token_add_organizations", "true"),
+        ("codex_cli_simplified_flow", "true"),
+        ("originator", "pollux"),
+    ];
     Descriptor {
         id: ID,
         title: "Codex",
@@ -34,24 +43,10 @@ pub(crate) fn describe(config: &Config) -> Descriptor {
         request_headers: &REQUEST_HEADERS,
         reply_headers: &REPLY_HEADERS,
         login: Some(Login {
-            authorize: authorize(config),
+            authorize: with_params(&config.oauth.authorize_url, fixed),
             // The only addresses that the public client is registered with.
             redirect: Redirect::Loopback(&[1455, 1457], "/auth/callback"),
         }),
         single_use_refresh: true,
     }
-}
-
-fn authorize(config: &Config) -> String {
-    let fixed = [
-        ("response_type", "code"),
-        ("client_id", &config.oauth.client_id),
-        ("scope", SCOPE),
-        ("id_token_add_organizations", "true"),
-        ("codex_cli_simplified_flow", "true"),
-        ("originator", "pollux"),
-    ];
-    // The configuration was checked: it parses. A space as `+` is for forms, and not every server takes it here.
-    let url = Url::parse_with_params(&config.oauth.authorize_url, fixed).map(String::from);
-    url.unwrap_or_default().replace('+', "%20")
 }

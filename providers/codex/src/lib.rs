@@ -14,10 +14,10 @@ mod verdict;
 #[cfg(test)]
 mod tests;
 
-use config::Config;
 use pollux_sdk::{
     AccountError, Attempt, Call, ConfigError, Credential, Descriptor, Failure, Grant, HeaderMap, Io, Lease,
-    PoolView, Provider, Quota, Refusal, Reply, Settings, Survey, Verdict, async_trait, register_provider,
+    PoolView, Provider, Quota, Refusal, Reply, Settings, Survey, Verdict, async_trait, kit::oauth::Section,
+    register_provider,
 };
 use serde_json::Value;
 use std::sync::Arc;
@@ -25,14 +25,14 @@ use std::sync::Arc;
 register_provider!(descriptor::ID, build, include_str!("../samples.json"));
 
 fn build(settings: Settings) -> Result<Arc<dyn Provider>, ConfigError> {
-    let config = Config::read(settings)?;
+    let config = config::read(settings)?;
     Ok(Arc::new(Codex { descriptor: descriptor::describe(&config), config }))
 }
 
 #[derive(Debug)]
 struct Codex {
     descriptor: Descriptor,
-    config: Config,
+    config: Section,
 }
 
 #[async_trait]

@@ -1,9 +1,8 @@
-use pollux_sdk::{At, Bytes, Event, HeaderMap, Payload, Quota, Reader, Step, Summary, Usage, Window};
-use serde_json::Value;
-use std::{
-    borrow::Cow,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+use pollux_sdk::{
+    At, Bytes, Event, HeaderMap, Payload, Quota, Reader, Step, Summary, Usage, Window, kit::unix,
 };
+use serde_json::Value;
+use std::{borrow::Cow, time::Duration};
 
 /// Reads Responses events. All of them go on as they came; only the last and the quota's are parsed.
 #[derive(Debug, Default)]
@@ -45,10 +44,9 @@ impl Responses {
     }
 
     fn learn(&mut self, data: &Bytes) {
-        let Some(response) = Payload::new(data.clone()).raw("response").map(Payload::new) else { return };
+        let Some(response) = Payload::new(data.clone()).child("response") else { return };
         self.summary.id = response.text("id").map(Cow::into_owned);
-        let usage: Value =
-            response.raw("usage").and_then(|raw| serde_json::from_slice(&raw).ok()).unwrap_or_default();
+        let usage = response.value("usage");
         let count = |path: &str| usage.pointer(path).and_then(Value::as_u64).unwrap_or_default();
         self.summary.usage = usage.is_object().then(|| Usage {
             input: count("/input_tokens"),
@@ -60,36 +58,26 @@ impl Responses {
     }
 }
 
-/// The event's name; without one (some lanes, sockets) its `type`, which upstream writes first.
+/// The event's name; without one (some lanes, sockets) its `type`.
 fn kind<'a>(event: &Event<'a>) -> Cow<'a, str> {
-    if !event.name.is_empty() {
-        return Cow::Borrowed(event.name);
+    if event.name.is_empty() {
+        return Payload::new(event.data.clone()).text("type").unwrap_or_default().into_owned().into();
     }
-    let head = &event.data[..event.data.len().min(96)];
-    let text = head.utf8_chunks().next().map(|chunk| chunk.valid()).unwrap_or_default();
-    let first =
-        ["{", "\"type\"", ":", "\""].iter().try_fold(text, |rest, part| rest.trim_start().strip_prefix(part));
-    match first.and_then(|rest| rest.split_once('"')).filter(|(name, _)| !name.contains('\\')) {
-        Some((name, _)) => Cow::Owned(name.to_owned()),
-        None => Cow::Owned(Payload::new(event.data.clone()).text("type").unwrap_or_default().into_owned()),
-    }
+    event.name.into()
 }
 
 /// The quota windows in a reply's head.
 pub(crate) fn header_quota(headers: &HeaderMap) -> Option<Quota> {
-    quota(["primary", "secondary"].map(|slot| {
-        let read =
-            |field: &str| headers.get(format!("x-codex-{slot}-{field}"))?.to_str().ok()?.trim().parse().ok();
-        window(read("used-percent"), minutes(read("window-minutes")), read("reset-at"))
-    }))
+    quota(["used-percent", "window-minutes", "reset-at"], |slot, field| {
+        headers.get(format!("x-codex-{slot}-{field}"))?.to_str().ok()?.trim().parse().ok()
+    })
 }
 
 /// The quota windows of `wham/usage`.
 pub(crate) fn usage_quota(usage: &Value) -> Option<Quota> {
-    quota(["primary_window", "secondary_window"].map(|slot| {
-        let read = |field: &str| usage["rate_limit"][slot][field].as_f64();
-        window(read("used_percent"), read("limit_window_seconds"), read("reset_at"))
-    }))
+    quota(["used_percent", "limit_window_seconds", "reset_at"], |slot, field| {
+        usage["rate_limit"][format!("{slot}_window")][field].as_f64()
+    })
 }
 
 fn event_quota(data: &Bytes) -> Option<Quota> {
@@ -99,35 +87,25 @@ fn event_quota(data: &Bytes) -> Option<Quota> {
     if limit.is_some_and(|name| name != "codex") {
         return None;
     }
-    quota(["primary", "secondary"].map(|slot| {
-        let read = |field: &str| event["rate_limits"][slot][field].as_f64();
-        window(read("used_percent"), minutes(read("window_minutes")), read("reset_at"))
-    }))
+    quota(["used_percent", "window_minutes", "reset_at"], |slot, field| {
+        event["rate_limits"][slot][field].as_f64()
+    })
 }
 
-fn quota(windows: [Option<Window>; 2]) -> Option<Quota> {
-    let windows: Vec<Window> = windows.into_iter().flatten().collect();
+/// The windows as `read` finds their fields: share, length, end. One that the plan does not have is told as 0
+/// percent of 0 minutes without an end.
+fn quota(fields: [&str; 3], read: impl Fn(&str, &str) -> Option<f64>) -> Option<Quota> {
+    let unit = if fields[1].ends_with("minutes") { 60.0 } else { 1.0 };
+    let window = |slot| {
+        let [percent, length, reset] = fields.map(|field| read(slot, field));
+        let percent = percent.filter(|percent| percent.is_finite())?;
+        let length = Duration::try_from_secs_f64(length.unwrap_or_default() * unit).ok();
+        let length = length.filter(|length| !length.is_zero());
+        let resets_at = reset.filter(|at| *at > 0.0).and_then(unix);
+        let told = percent != 0.0 || length.is_some() || resets_at.is_some();
+        let used = Some((percent / 100.0).clamp(0.0, 1.0));
+        told.then_some(Window { length, model: None, used, resets_at })
+    };
+    let windows: Vec<Window> = ["primary", "secondary"].into_iter().filter_map(window).collect();
     (!windows.is_empty()).then_some(Quota { windows })
-}
-
-fn minutes(minutes: Option<f64>) -> Option<f64> {
-    minutes.map(|minutes| minutes * 60.0)
-}
-
-/// A window the plan does not have is told as 0 percent of 0 minutes without a reset.
-fn window(percent: Option<f64>, seconds: Option<f64>, reset: Option<f64>) -> Option<Window> {
-    let percent = percent.filter(|percent| percent.is_finite())?;
-    let length =
-        seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).filter(|time| !time.is_zero());
-    let resets_at = reset.filter(|at| *at > 0.0).and_then(instant);
-    if percent == 0.0 && length.is_none() && resets_at.is_none() {
-        return None;
-    }
-    Some(Window { length, model: None, used: Some((percent / 100.0).clamp(0.0, 1.0)), resets_at })
-}
-
-/// A unix time in seconds; `None` for what no calendar shows.
-pub(crate) fn instant(seconds: f64) -> Option<SystemTime> {
-    let year_5000 = 95_617_584_000.0;
-    UNIX_EPOCH.checked_add(Duration::try_from_secs_f64(seconds).ok().filter(|_| seconds < year_5000)?)
 }

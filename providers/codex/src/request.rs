@@ -1,16 +1,15 @@
-use crate::{config::Config, reply::Responses};
+use crate::reply::Responses;
 use pollux_sdk::{
     Attempt, Bytes, Call, Credential, HeaderMap, HeaderName, HeaderValue, Lease, Operation, Payload, Reason,
-    Refusal, Request, Shape, mentions,
+    Refusal, Request, Shape, elements,
+    kit::{list, oauth::Section},
+    mentions,
 };
 use serde_json::value::RawValue;
 
-const ACCEPT: HeaderName = HeaderName::from_static("accept");
-const AUTHORIZATION: HeaderName = HeaderName::from_static("authorization");
-
 /// Stands in where a client sends none: upstream answers 400 "Instructions are required" to an empty text
 /// (2026-11). It claims nothing that is not so.
-const INSTRUCTIONS: &str = "You are a helpful assistant.";
+const INSTRUCTIONS: &[u8] = br#""You are a helpful assistant.""#;
 
 /// What upstream answers with 400 "Unsupported parameter" (2026-11), and the model can do without.
 /// `previous_response_id` is here as `null`, which some SDKs send; any other value of it is refused.
@@ -22,30 +21,34 @@ const REFUSED: [&str; 14] = [
 ];
 
 /// Builds one attempt. Upstream only streams; a client that wants one document gets it folded by the host.
-pub(crate) fn prepare(config: &Config, call: &Call, lease: &Lease<'_>) -> Result<Attempt, Refusal> {
+pub(crate) fn prepare(config: &Section, call: &Call, lease: &Lease<'_>) -> Result<Attempt, Refusal> {
     let known = matches!(call.endpoint.operation, Operation::Generate | Operation::Compact);
     if !known || call.shape == Shape::Socket {
         return Err(Refusal::Request("codex has no such operation over this transport".into()));
     }
     let mut request = Request::post(format!("{}/backend-api/codex/responses", config.api_url), body(call)?);
     request.headers.extend(client_headers(&call.headers, lease.moved));
-    let mut request = authorize(request, lease.credential)?.header(ACCEPT, "text/event-stream");
+    let mut request =
+        authorize(request, lease.credential)?.header(HeaderName::from_static("accept"), "text/event-stream");
     if !request.headers.contains_key("user-agent") {
-        request = config.signed(request);
+        request = request.agent(&config.user_agent);
     }
     Ok(Attempt { request, answers: Shape::Events, reader: Box::new(Responses::default()) })
 }
 
 /// Adds whose account it is.
 pub(crate) fn authorize(request: Request, account: &Credential) -> Result<Request, Reason> {
-    let missing = || Reason::new("no_account_id", "the login names no ChatGPT account");
-    let id = account.extra("account_id").and_then(|id| HeaderValue::from_str(id).ok()).ok_or_else(missing)?;
-    let mut request = request.secret(AUTHORIZATION, "Bearer ", account.access()?)?;
-    request.headers.insert("chatgpt-account-id", id);
+    let id = account.extra("account_id").and_then(|id| HeaderValue::from_str(id).ok());
+    let mut request = request.bearer(account.access()?)?;
+    request.headers.insert("chatgpt-account-id", id.ok_or_else(no_account)?);
     if account.extra.get("fedramp").is_some_and(|flag| flag == true) {
         request.headers.insert("x-openai-fedramp", HeaderValue::from_static("true"));
     }
     Ok(request)
+}
+
+pub(crate) fn no_account() -> Reason {
+    Reason::new("no_account_id", "the login names no ChatGPT account")
 }
 
 /// The version of the vendor's own client, as that client states it; `None` for all other clients.
@@ -97,31 +100,29 @@ fn body(call: &Call) -> Result<Bytes, Refusal> {
     }
     let input = input(given("input"), call.endpoint.operation == Operation::Compact)?;
     let model = serde_json::to_vec(&call.model).unwrap_or_default();
-    let instructions = serde_json::to_vec(INSTRUCTIONS).unwrap_or_default();
     let include = given("reasoning").and_then(|_| include(given("include")));
 
     let mut changes: Vec<(&str, Option<&[u8]>)> = vec![("stream", Some(b"true")), ("store", Some(b"false"))];
     changes.extend(REFUSED.map(|key| (key, None)));
-    if !call.model.is_empty() && body.text("model").as_deref() != Some(&call.model) {
+    if !call.model.is_empty() {
         changes.push(("model", Some(&model)));
     }
-    if body.raw("input").as_ref() != Some(&input) {
-        changes.push(("input", Some(&input)));
-    }
+    changes.push(("input", Some(&input)));
     if given("instructions").is_none_or(|text| &text[..] == br#""""#) && !is_lite(call, &input) {
-        changes.push(("instructions", Some(&instructions)));
+        changes.push(("instructions", Some(INSTRUCTIONS)));
     }
     if !body.text("service_tier").is_some_and(|tier| matches!(&*tier, "priority" | "flex")) {
         changes.push(("service_tier", None));
     }
     changes.extend(include.as_ref().map(|include| ("include", Some(&include[..]))));
+    changes.retain(|(key, value)| body.raw(key).as_deref() != *value);
     Ok(body.with(&changes))
 }
 
 /// Newer models take their tools and instructions as input items; then upstream wants neither at the top.
 fn is_lite(call: &Call, input: &Bytes) -> bool {
     let header = call.headers.get("x-openai-internal-codex-responses-lite");
-    let first = || items(input)?.first().map(|item| says(item, "type", "additional_tools"));
+    let first = || elements(input)?.first().map(|item| says(item, "type", "additional_tools"));
     header.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"true"))
         || mentions(input, "additional_tools") && first() == Some(true)
 }
@@ -141,7 +142,7 @@ fn input(raw: Option<Bytes>, compact: bool) -> Result<Bytes, Refusal> {
     if !compact && !mentions(&given, "\"system\"") {
         return Ok(given);
     }
-    let mut items = items(&given).ok_or_else(|| wrong("is not valid JSON"))?;
+    let mut items = elements(&given).filter(|_| is_json(&given)).ok_or_else(|| wrong("is not valid JSON"))?;
     let mut changed = false;
     for item in items.iter_mut().filter(|item| says(item, "role", "system")) {
         *item = Payload::new(item.clone()).with(&[("role", Some(b"\"developer\""))]);
@@ -157,20 +158,14 @@ fn input(raw: Option<Bytes>, compact: bool) -> Result<Bytes, Refusal> {
 /// `include` with the encrypted reasoning, which nobody stores upstream; `None` where no change is due.
 fn include(raw: Option<Bytes>) -> Option<Bytes> {
     let encrypted = Bytes::from_static(br#""reasoning.encrypted_content""#);
-    let mut all = raw.map_or(Some(Vec::new()), |raw| items(&raw))?;
+    let mut all = raw.map_or(Some(Vec::new()), |raw| elements(&raw))?;
     let missing = !all.contains(&encrypted);
     all.push(encrypted);
     missing.then(|| list(&all))
 }
 
-/// The elements of a JSON list, as slices of it.
-fn items(list: &Bytes) -> Option<Vec<Bytes>> {
-    let items: Vec<&RawValue> = serde_json::from_slice(list).ok()?;
-    Some(items.into_iter().map(|item| list.slice_ref(item.get().as_bytes())).collect())
-}
-
-fn list(items: &[Bytes]) -> Bytes {
-    [b"[", &items.join(&b","[..])[..], b"]"].concat().into()
+fn is_json(bytes: &[u8]) -> bool {
+    serde_json::from_slice::<&RawValue>(bytes).is_ok()
 }
 
 fn says(item: &Bytes, key: &str, word: &str) -> bool {

@@ -1,5 +1,5 @@
-use crate::{reply::instant, request::client_version};
-use pollux_sdk::{Call, Cause, Effect, Failure, Next, Reason, Scope, StatusCode, Verdict};
+use crate::request::client_version;
+use pollux_sdk::{Call, Cause, Effect, Failure, Next, Reason, Scope, StatusCode, Verdict, kit};
 use serde_json::Value;
 use std::time::{Duration, SystemTime};
 
@@ -7,6 +7,8 @@ use std::time::{Duration, SystemTime};
 const NEWEST_MINIMUM: [u64; 3] = [0, 153, 0];
 /// The longest quota window is a month; a later deadline is a mistake.
 const LONGEST: Duration = Duration::from_hours(35 * 24);
+/// The rest of an account whose allowance ends nobody knows when.
+const UNTOLD: Duration = Duration::from_mins(10);
 /// Money is out, for as long as the owner lets it be.
 const SPENT: [&str; 3] =
     ["insufficient_quota", "organization_spend_limit_exceeded", "organization_usage_limit_exceeded"];
@@ -29,10 +31,10 @@ pub(crate) fn classify(call: &Call, failure: &Failure<'_>) -> Verdict {
     if let Some(reason) = suspension(status, &body) {
         return Verdict::suspend(reason);
     }
-    let cool = |scope, wait: Duration| Verdict::cool(scope, failure.now + wait.min(LONGEST));
+    let cool = |scope, wait: Duration| failure.cool(scope, wait.min(LONGEST));
     match (told.code, status.map_or(0, |status| status.as_u16())) {
-        ("usage_limit_reached", _) => Verdict::cool(Scope::Credential, told.reset(failure.now)),
-        (code, _) if SPENT.contains(&code) => cool(Scope::Credential, Duration::from_mins(10)),
+        ("usage_limit_reached", _) => cool(Scope::Credential, told.reset(failure.now).unwrap_or(UNTOLD)),
+        (code, _) if SPENT.contains(&code) => cool(Scope::Credential, UNTOLD),
         (code, _) if OF_THE_REQUEST.contains(&code) => Verdict::DELIVER,
         ("server_is_overloaded" | "slow_down", _) => {
             let pause = failure.retry_after().unwrap_or(Duration::from_secs(1)).min(Duration::from_secs(5));
@@ -99,24 +101,18 @@ impl<'a> Told<'a> {
         StatusCode::from_u16(u16::try_from(status).ok()?).ok().filter(|status| status.as_u16() >= 400)
     }
 
-    /// When a usage limit ends: a second late rather than a moment early.
-    fn reset(&self, now: SystemTime) -> SystemTime {
+    /// How long a usage limit lasts: a second late rather than a moment early.
+    fn reset(&self, now: SystemTime) -> Option<Duration> {
         let number = |key: &str| self.error[key].as_f64();
-        let after = || Duration::try_from_secs_f64(number("resets_in_seconds")?).ok();
-        let until = number("resets_at").and_then(instant).or_else(|| Some(now + after()?.min(LONGEST)));
-        let until = until.map_or(now + Duration::from_mins(10), |until| until + Duration::from_secs(1));
-        until.clamp(now + Duration::from_secs(1), now + LONGEST)
+        let at = number("resets_at").and_then(kit::unix);
+        let wait = at.map(|at| at.duration_since(now).unwrap_or_default());
+        let wait = wait.or_else(|| Duration::try_from_secs_f64(number("resets_in_seconds")?).ok())?;
+        Some(wait.saturating_add(Duration::from_secs(1)))
     }
 
     /// "Please try again in 1.5s." or "in 20ms".
     fn delay(&self) -> Option<Duration> {
-        let rest = self.text.split_once("try again in ")?.1.trim_start();
-        let (number, unit) =
-            rest.split_at(rest.find(|letter: char| letter != '.' && !letter.is_ascii_digit())?);
-        let unit = unit.trim_start();
-        let units = [("ms", 0.001), ("milli", 0.001), ("s", 1.0), ("m", 60.0), ("h", 3600.0)];
-        let (_, factor) = units.into_iter().find(|(name, _)| unit.starts_with(name))?;
-        Duration::try_from_secs_f64(number.parse::<f64>().ok()? * factor).ok()
+        kit::span(self.text.split_once("try again in ")?.1)
     }
 }
 

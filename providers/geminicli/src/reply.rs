@@ -3,9 +3,11 @@ use crate::{
     verdict::instant,
 };
 use pollux_sdk::{
-    At, Bytes, Emit, Event, Payload, Quota, Reader, Shape, Step, Summary, Usage, Window, mentions,
+    At, Emit, Event, Payload, Quota, Reader, Shape, Step, Summary, Window,
+    kit::google::{unlisted, usage},
+    mentions,
 };
-use serde_json::{Value, value::RawValue};
+use serde_json::Value;
 use std::{sync::Arc, time::Duration};
 
 /// Takes the envelope off, remembers signatures, counts tokens and sees the end.
@@ -72,29 +74,6 @@ impl Reader for Unwrap {
         self.ended = false;
         std::mem::take(&mut self.summary)
     }
-}
-
-/// An object, also where upstream sends it as a list of one, as it does with errors of streams (2026-08).
-pub(crate) fn unlisted(data: &Bytes) -> Bytes {
-    let Some(list) = data.trim_ascii_start().strip_prefix(b"[") else { return data.clone() };
-    match serde_json::Deserializer::from_slice(list).into_iter::<&RawValue>().next() {
-        Some(Ok(first)) => data.slice_ref(first.get().as_bytes()),
-        _ => data.clone(),
-    }
-}
-
-fn usage(raw: &[u8]) -> Option<Usage> {
-    let counts: Value = serde_json::from_slice(raw).ok()?;
-    let count = |key: &str| counts[key].as_u64();
-    let sum = |one: Option<u64>, two: Option<u64>| one.unwrap_or(0).saturating_add(two.unwrap_or(0));
-    count("promptTokenCount").or(count("candidatesTokenCount")).or(count("totalTokenCount"))?;
-    Some(Usage {
-        input: sum(count("promptTokenCount"), count("toolUsePromptTokenCount")),
-        cache_read: count("cachedContentTokenCount").unwrap_or(0),
-        cache_write: 0,
-        output: sum(count("candidatesTokenCount"), count("thoughtsTokenCount")),
-        reasoning: count("thoughtsTokenCount").unwrap_or(0),
-    })
 }
 
 /// The daily windows of `retrieveUserQuota`. A hint only: other limits refuse while it reports all of it left.

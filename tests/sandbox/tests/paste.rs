@@ -1,11 +1,13 @@
 //! Everything the sandbox prints is pasted, as a person would.
 
+#![allow(clippy::unwrap_used, reason = "tests may, and so may what they share")]
+
 use pollux_tests::kit::{Decision, Program, Run, Running, consent, get, installed};
 use serde_json::Value;
 use std::path::Path;
 use std::time::Duration;
 
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 
 struct Sandbox {
     running: Running,

@@ -4,7 +4,7 @@ use std::fmt;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -326,15 +326,14 @@ impl Gateway {
         wait_until(ask, limit).await
     }
 
+    /// Runs another command of the program in its folder and environment, such as `accounts list`, to its end.
+    pub async fn command(&self, args: &[&str]) -> Output {
+        run(isolated(&self.program), self.folder.path(), args, &self.env).await
+    }
+
     fn launch(&mut self) -> io::Result<()> {
-        let mut command = Command::new(&self.program);
-        command.current_dir(self.folder.path()).args(&self.args).stdin(Stdio::null());
-        for (name, _) in std::env::vars_os() {
-            let text = name.to_string_lossy();
-            if text.starts_with("POLLUX") || HIDDEN.contains(&&*text) {
-                command.env_remove(&name);
-            }
-        }
+        let mut command = isolated(&self.program);
+        command.current_dir(self.folder.path()).args(&self.args);
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
         let mut process = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
         if let Some(pipe) = process.stdout.take() {
@@ -382,6 +381,32 @@ pub fn vendors(simulator: &Simulator) -> String {
         "#,
         crate::simulator::openai::CLIENT_ID
     )
+}
+
+/// Runs the program in a folder with arguments and environment, and waits for its end.
+pub async fn pollux(folder: &Path, args: &[&str], env: &[(&str, &str)]) -> Output {
+    let env: Vec<_> = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    run(isolated(&binary()), folder, args, &env).await
+}
+
+async fn run(mut command: Command, folder: &Path, args: &[&str], env: &[(String, String)]) -> Output {
+    command.current_dir(folder).args(args).envs(env.iter().map(|(name, value)| (name, value)));
+    // A test's own listener must go on while the command talks to it.
+    let ended = tokio::task::spawn_blocking(move || command.output()).await;
+    ended.expect("waiting does not panic").unwrap_or_else(|error| panic!("cannot run pollux: {error}"))
+}
+
+/// The program, knowing nothing of our own environment.
+fn isolated(program: &Path) -> Command {
+    let mut command = Command::new(program);
+    command.stdin(Stdio::null());
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("POLLUX") || HIDDEN.contains(&&*text) {
+            command.env_remove(&name);
+        }
+    }
+    command
 }
 
 /// The program under test: `POLLUX_BIN`, else the one built beside the running test.

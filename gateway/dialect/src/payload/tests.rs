@@ -118,6 +118,7 @@ proptest! {
             let text = body.text(key);
             prop_assert_eq!(text.as_deref(), value.as_str());
             prop_assert_eq!(body.is_true(key), value == &Value::Bool(true));
+            prop_assert_eq!(&body.value(key), value);
             if let Value::Array(list) = value {
                 let found = elements(&body.raw(key).unwrap()).unwrap();
                 let found: Vec<Value> = found.iter().map(|raw| serde_json::from_slice(raw).unwrap()).collect();

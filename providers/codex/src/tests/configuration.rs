@@ -49,7 +49,7 @@ fn empty_texts_are_defaults() {
 #[test]
 fn no_debug_output_shows_the_clients_secret() {
     let section = json!({"oauth": {"client_secret": "hush"}});
-    let config = crate::config::Config::read(Settings { id: "codex", section }).unwrap();
+    let config = crate::config::read(Settings { id: "codex", section }).unwrap();
     assert_eq!(config.oauth.secret(), Some("hush"));
     assert!(!format!("{config:?}").contains("hush"));
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use pollux_tests::kit::{Program, Run};
-use pollux_tests::simulator::{Fault, Injection, TOOL_OUTPUT};
+use pollux_tests::simulator::{Fault, Injection, Received, TOOL_OUTPUT};
 use serde_json::{Value, json};
 
 use super::stage::{Stage, installed, play};
@@ -42,8 +42,8 @@ pub(super) fn cli() -> Option<std::path::PathBuf> {
 }
 
 pub(super) fn program(codex: &Path, stage: &Stage, config: &str, prompt: &str) -> Program {
-    let program = Program::new(codex).unwrap().file(".codex/config.toml", config).unwrap();
-    let program = program.env("POLLUX_KEY", stage.gateway.key());
+    let program = Program::new(codex).and_then(|program| program.file(".codex/config.toml", config));
+    let program = program.expect("a home can be made").env("POLLUX_KEY", stage.gateway.key());
     program.arg("exec").arg("--skip-git-repo-check").arg(prompt)
 }
 
@@ -86,7 +86,7 @@ async fn tool_turn(model: &str, kind: &str) {
     let run = turn(&codex, &stage, model, "use TOOL: please").await;
     assert!(run.stdout.contains(TOOL_OUTPUT), "{}", run.text());
     stage.expect(&[TURN, TURN]).await;
-    let sent: Vec<Value> = stage.simulator.record().on("/responses").iter().map(|sent| sent.json()).collect();
+    let sent: Vec<Value> = stage.simulator.record().on("/responses").iter().map(Received::json).collect();
     assert_eq!(outputs(&sent[0]), []);
     let outputs = outputs(&sent[1]);
     assert_eq!((outputs.len(), outputs[0].0), (1, kind), "{outputs:?}");
