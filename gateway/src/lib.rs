@@ -16,7 +16,7 @@ mod auth;
 mod bridge;
 mod bundled;
 mod cli;
-mod log;
+pub mod log;
 mod login;
 mod metrics;
 mod operator;

@@ -23,6 +23,7 @@ mod consent;
 mod database;
 mod gateway;
 mod http;
+mod installed;
 mod log;
 mod postgres;
 mod program;
@@ -35,8 +36,9 @@ mod tests;
 
 pub use consent::{Decision, consent};
 pub use database::Database;
-pub use gateway::{Builder, Gateway, StartError, pollux};
+pub use gateway::{Builder, Gateway, StartError, pollux, vendors};
 pub use http::{Answer, client, form, get, install_crypto, post, send};
+pub use installed::installed;
 pub use log::Log;
 pub use program::{Program, Run, Running};
 pub use raw::{Closing, Raw};

@@ -61,30 +61,7 @@ impl Builder {
     /// Points both providers at a simulator.
     #[must_use]
     pub fn simulator(mut self, simulator: &Simulator) -> Self {
-        let (google, openai) = (simulator.google_url(), simulator.openai_url());
-        let (client_id, client_secret) = simulator.google().client();
-        let provider = format!(
-            r#"
-            [providers.geminicli]
-            api_url = "{google}"
-            model_list = ["gemini-2.5-pro", "gemini-2.5-flash", "gemini-3-pro-preview"]
-            [providers.geminicli.oauth]
-            authorize_url = "{google}/o/oauth2/v2/auth"
-            token_url = "{google}/token"
-            userinfo_url = "{google}/oauth2/v2/userinfo"
-            client_id = "{client_id}"
-            client_secret = "{client_secret}"
-            [providers.codex]
-            api_url = "{openai}"
-            model_list = ["gpt-5.5", "gpt-5.6-sol", "gpt-5.2-codex"]
-            [providers.codex.oauth]
-            authorize_url = "{openai}/oauth/authorize"
-            token_url = "{openai}/oauth/token"
-            client_id = "{}"
-            "#,
-            crate::simulator::openai::CLIENT_ID
-        );
-        merge(&mut self.config, table(&provider));
+        merge(&mut self.config, table(&vendors(simulator)));
         self
     }
 
@@ -382,6 +359,33 @@ impl Drop for Gateway {
             eprintln!("--- log of the gateway on port {} ---\n{}", self.port, self.log.text());
         }
     }
+}
+
+/// Configuration that points both providers at a simulator, as TOML.
+pub fn vendors(simulator: &Simulator) -> String {
+    let (google, openai) = (simulator.google_url(), simulator.openai_url());
+    let (client_id, client_secret) = simulator.google().client();
+    format!(
+        r#"
+        [providers.geminicli]
+        api_url = "{google}"
+        model_list = ["gemini-2.5-pro", "gemini-2.5-flash", "gemini-3-pro-preview"]
+        [providers.geminicli.oauth]
+        authorize_url = "{google}/o/oauth2/v2/auth"
+        token_url = "{google}/token"
+        userinfo_url = "{google}/oauth2/v2/userinfo"
+        client_id = "{client_id}"
+        client_secret = "{client_secret}"
+        [providers.codex]
+        api_url = "{openai}"
+        model_list = ["gpt-5.5", "gpt-5.6-sol", "gpt-5.2-codex"]
+        [providers.codex.oauth]
+        authorize_url = "{openai}/oauth/authorize"
+        token_url = "{openai}/oauth/token"
+        client_id = "{}"
+        "#,
+        crate::simulator::openai::CLIENT_ID
+    )
 }
 
 /// Runs the program in a folder with arguments and environment, and waits for its end.

@@ -42,8 +42,8 @@ pub(super) fn cli() -> Option<std::path::PathBuf> {
 }
 
 pub(super) fn program(codex: &Path, stage: &Stage, config: &str, prompt: &str) -> Program {
-    let program = Program::new(codex).unwrap().file(".codex/config.toml", config).unwrap();
-    let program = program.env("POLLUX_KEY", stage.gateway.key());
+    let program = Program::new(codex).and_then(|program| program.file(".codex/config.toml", config));
+    let program = program.expect("a home can be made").env("POLLUX_KEY", stage.gateway.key());
     program.arg("exec").arg("--skip-git-repo-check").arg(prompt)
 }
 

@@ -21,8 +21,8 @@ fn cli() -> Option<std::path::PathBuf> {
 }
 
 fn program(gemini: &Path, stage: &Stage, prompt: &str) -> Program {
-    let program = Program::new(gemini).unwrap().file(".gemini/settings.json", SETTINGS).unwrap();
-    let program = program.env("GEMINI_API_KEY", stage.gateway.key());
+    let program = Program::new(gemini).and_then(|program| program.file(".gemini/settings.json", SETTINGS));
+    let program = program.expect("a home can be made").env("GEMINI_API_KEY", stage.gateway.key());
     let program = program.env("GOOGLE_GEMINI_BASE_URL", stage.gateway.at("/geminicli"));
     program.env("GEMINI_CLI_TRUST_WORKSPACE", "true").arg("-p").arg(prompt)
 }

@@ -1,36 +1,20 @@
 //! What every client's test begins with: the client, a gateway with one account, and a way to count.
 
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::ops::Deref;
+use std::path::Path;
 use std::time::Duration;
 
-use pollux_tests::kit::{Gateway, Program, Run, post, wait_until};
+use pollux_tests::kit::{self, Program, Run, wait_until};
 use pollux_tests::simulator::Simulator;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
+
+pub(super) use pollux_tests::kit::installed;
 
 /// A client hangs if it takes longer.
 const LIMIT: Duration = Duration::from_mins(1);
 /// Node takes seconds of a processor to load the larger clients; more at once only wait for each other.
 static SEATS: Semaphore = Semaphore::const_new(3);
-
-/// The installed client at this path under `POLLUX_CLIENTS`; without it the test is skipped, and with `CI=true`
-/// it fails.
-pub(super) fn installed(name: &str, path: &str) -> Option<PathBuf> {
-    let folder = std::env::var_os("POLLUX_CLIENTS").map(PathBuf::from);
-    let found = folder.as_ref().map(|folder| folder.join(path)).filter(|path| path.exists());
-    if found.is_none() {
-        let what = format!("{name}: not installed (tests/clients/install)");
-        assert!(std::env::var("CI").as_deref() != Ok("true"), "{what}");
-        println!("SKIP {what}");
-        if let Some(notes) = folder.as_deref().and_then(Path::parent) {
-            let file = std::fs::OpenOptions::new().create(true).append(true).open(notes.join("skips.txt"));
-            // The note is for the summary; the line above has said it already.
-            drop(file.and_then(|mut file| writeln!(file, "{what}")));
-        }
-    }
-    found
-}
 
 /// Runs a client to its end, a few at a time.
 pub(super) async fn play(program: Program) -> Run {
@@ -41,9 +25,14 @@ pub(super) async fn play(program: Program) -> Run {
 }
 
 /// A gateway with one account at each vendor, `alice` at Google and `bob` at `OpenAI`.
-pub(super) struct Stage {
-    pub(super) simulator: Simulator,
-    pub(super) gateway: Gateway,
+pub(super) struct Stage(kit::Stage);
+
+impl Deref for Stage {
+    type Target = kit::Stage;
+
+    fn deref(&self) -> &kit::Stage {
+        &self.0
+    }
 }
 
 impl Stage {
@@ -52,27 +41,19 @@ impl Stage {
     }
 
     pub(super) async fn with(config: &str) -> Self {
-        let simulator = Simulator::start();
-        let models = r#"
-            [providers.geminicli]
-            model_list = ["gemini-2.5-pro", "gemini-2.5-flash", "gemini-3.5-flash-lite", "gemini-3.8-flash"]
-            [providers.codex]
-            model_list = ["gpt-5.6-sol", "gpt-5.2-codex"]
-        "#;
-        let builder = Gateway::builder().simulator(&simulator).config(models).config(config);
-        let gateway = builder.start().await.unwrap();
-        let tokens = [
-            ("/geminicli", simulator.google().account("alice").refresh_token()),
-            ("/codex", simulator.openai().account("bob").refresh_token()),
+        // The models that the clients ask for by themselves are among them.
+        let models = [
+            (
+                "GEMINICLI",
+                json!(["gemini-2.5-pro", "gemini-2.5-flash", "gemini-3.5-flash-lite", "gemini-3.8-flash"]),
+            ),
+            ("CODEX", json!(["gpt-5.6-sol", "gpt-5.2-codex"])),
         ];
-        for (prefix, token) in tokens {
-            let url = gateway.at(&format!("{prefix}/resource:add"));
-            let answer = post(&url, &gateway.auth(), &json!([{"refresh_token": token}])).await;
-            assert_eq!(answer.status, 202, "{}", answer.text());
+        let mut builder = kit::Gateway::builder().config(config);
+        for (provider, list) in models {
+            builder = builder.env(&format!("POLLUX__PROVIDERS__{provider}__MODEL_LIST"), &list.to_string());
         }
-        let both = || std::future::ready(gateway.log().count("account is in the pool") == 2);
-        assert!(wait_until(both, Duration::from_secs(30)).await);
-        Self { simulator, gateway }
+        Self(kit::Stage::with(Simulator::start(), builder, &["alice"], &["bob"]).await)
     }
 
     /// Routes of all requests of clients so far, oldest first, as `route status`.
@@ -108,7 +89,7 @@ pub(super) async fn scenario(
     name: &str,
 ) -> Value {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients").join(script);
-    let program = Program::new(interpreter).unwrap().arg(script).arg(name);
+    let program = Program::new(interpreter).expect("a home can be made").arg(script).arg(name);
     let program = program.env("BASE_URL", stage.gateway.at(prefix)).env("API_KEY", stage.gateway.key());
     let modules = std::env::var_os("POLLUX_CLIENTS").map(|folder| Path::new(&folder).join("node_modules"));
     let run = play(program.env("NODE_PATH", modules.unwrap_or_default())).await;

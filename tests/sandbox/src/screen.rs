@@ -1,0 +1,87 @@
+//! What the person reads, and pastes.
+
+use crate::pool::{CODEX, GEMINI, KEY};
+use std::path::Path;
+
+/// Settings in a home of their own. With a base URL alone Gemini CLI 0.61.0 ends: "Invalid auth method selected".
+pub(crate) const GEMINI_CLI: &str = r#"{
+  "security": {"auth": {"selectedType": "gemini-api-key"}},
+  "privacy": {"usageStatisticsEnabled": false}, "telemetry": {"enabled": false},
+  "general": {"enableAutoUpdate": false}
+}
+"#;
+
+/// The whole screen. Each command stands on lines of its own and works as it stands.
+pub(crate) fn text(port: u16, folder: &Path) -> String {
+    let base = format!("http://127.0.0.1:{port}");
+    let [gemini, ..] = GEMINI;
+    let [codex, ..] = CODEX;
+    let json = "-H 'content-type: application/json'";
+    let google = format!("-H 'x-goog-api-key: {KEY}' {json}");
+    let openai = format!("-H 'authorization: Bearer {KEY}' {json}");
+    let said = r#"'{"contents":[{"role":"user","parts":[{"text":"Hello, Gemini"}]}]}'"#;
+    let asked = format!(r#"{{"model":"{codex}","input":"Hello, Codex""#);
+    let (prefix, home) = ("model_providers.pollux", folder.display());
+    format!(
+        r#"
+Pollux sandbox at {base}, key: {KEY}
+
+The vendors are simulated, and so are their models: an answer is what you said, repeated.
+Three Google and three OpenAI accounts are in the pool. Nothing leaves this machine, and
+nothing stays on it. Paste what you like into another terminal; Ctrl-C ends it all.
+
+== Gemini
+
+curl -sS -w '\n' {base}/geminicli/v1beta/models/{gemini}:generateContent \
+  {google} \
+  -d {said}
+
+curl -sSN '{base}/geminicli/v1beta/models/{gemini}:streamGenerateContent?alt=sse' \
+  {google} \
+  -d {said}
+
+== OpenAI Responses
+
+curl -sS -w '\n' {base}/codex/v1/responses \
+  {openai} \
+  -d '{asked}}}'
+
+curl -sSN {base}/codex/v1/responses \
+  {openai} \
+  -d '{asked},"stream":true}}'
+
+== Gemini CLI
+
+GEMINI_API_KEY={KEY} GOOGLE_GEMINI_BASE_URL={base}/geminicli \
+  GEMINI_CLI_HOME={home} GEMINI_CLI_TRUST_WORKSPACE=true \
+  gemini -p 'Hello from Gemini CLI'
+
+The same for good: the first line exported, and in ~/.gemini/settings.json:
+
+{{"security": {{"auth": {{"selectedType": "gemini-api-key"}}}}}}
+
+== Codex CLI
+
+POLLUX_KEY={KEY} codex exec --skip-git-repo-check -c model={codex} -c model_provider=pollux \
+  -c {prefix}.name=pollux -c {prefix}.base_url={base}/codex/v1 \
+  -c {prefix}.wire_api=responses -c {prefix}.env_key=POLLUX_KEY \
+  -c analytics.enabled=false -c features.plugins=false -c features.apps=false 'Hello from Codex CLI'
+
+The same for good, in ~/.codex/config.toml:
+
+model = "{codex}"
+model_provider = "pollux"
+[{prefix}]
+name = "pollux"
+base_url = "{base}/codex/v1"
+wire_api = "responses"
+env_key = "POLLUX_KEY"
+
+== Connect one more account: open in a browser, allow as guest
+
+http://localhost:{port}/geminicli/auth
+http://localhost:{port}/codex/auth
+
+"#
+    )
+}
