@@ -52,9 +52,8 @@ curl -sSN {base}/codex/v1/responses \
 
 == Gemini CLI
 
-GEMINI_API_KEY={KEY} GOOGLE_GEMINI_BASE_URL={base}/geminicli \
-  GEMINI_CLI_HOME={home} GEMINI_CLI_TRUST_WORKSPACE=true \
-  gemini -p 'Hello from Gemini CLI'
+GEMINI_API_KEY={KEY} GOOGLE_GEMINI_BASE_URL={base}/geminicli GEMINI_CLI_TRUST_WORKSPACE=true \
+  GEMINI_CLI_HOME={home} gemini -p 'Hello from Gemini CLI'
 
 The same for good: the first line exported, and in ~/.gemini/settings.json:
 
