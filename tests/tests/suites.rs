@@ -1,6 +1,5 @@
 //! The suites: a real gateway process, simulated vendors, HTTP in between. One binary, so that linking stays fast.
 
-#![expect(clippy::unwrap_used, reason = "all of this is tests; clippy sees only the functions marked so")]
 #![allow(clippy::unwrap_used, reason = "tests may, and so may what they share")]
 
 mod suites {
