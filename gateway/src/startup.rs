@@ -129,6 +129,9 @@ async fn reopen(
 
 /// What the owner wants to see first: accounts by state.
 fn announce(settings: &Settings, rows: &[Row]) {
+    for news in &settings.news {
+        tracing::info!("{news}");
+    }
     for note in &settings.notes {
         tracing::warn!("{note}");
     }
