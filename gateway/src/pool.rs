@@ -95,12 +95,7 @@ impl Drop for Place<'_> {
 
 impl Pool {
     /// An empty pool.
-    pub fn new(
-        strategy: Strategy,
-        acquire_timeout: Duration,
-        session_ttl: Duration,
-        groups: Groups,
-    ) -> Self {
+    pub fn new(strategy: Strategy, acquire_timeout: Duration, session_ttl: Duration, groups: Groups) -> Self {
         let state = State {
             schedule: Schedule::new(strategy, session_ttl, groups),
             held: HashMap::new(),

@@ -15,6 +15,7 @@ use crate::{
     server::Server,
     settings::Settings,
     store::{Opening, Row, Store},
+    takeover,
 };
 use pollux_sdk::{Provider, Redirect, Secret};
 use std::{
@@ -53,12 +54,14 @@ impl Gateway {
         listener.set_nonblocking(true).map_err(StartError::Io)?;
         let port = listener.local_addr().map_err(StartError::Io)?.port();
         let sealing = std::env::var("POLLUX_SEALING_KEY").ok().filter(|key| !key.is_empty()).map(Secret::new);
+        takeover::back_up(&basic.database_url).await?;
         let store = Store::open(Opening {
             url: &basic.database_url,
             key_file: basic.key_file.as_deref(),
             key: sealing.as_ref(),
         })
         .await?;
+        takeover::take_over(&store, &providers).await?;
         let metrics = Arc::new(Metrics::new().map_err(|error| StartError::Io(std::io::Error::other(error)))?);
         let services = services::build(&settings, providers, &store, &metrics)?;
         let table = Arc::new(routes::table(&services)?);

@@ -16,6 +16,9 @@ mod suites {
     mod enrolment;
     mod errors;
     mod ingestion;
+    mod legacy;
+    mod legacy_database;
+    mod legacy_groups;
     mod login;
     mod logs;
     mod operator;

@@ -371,7 +371,8 @@ impl Schedule {
     }
 
     fn standing(&self, id: AccountId, model: usize) -> Standing {
-        self.entry(id).map_or(Standing::Disabled, |entry| entry.standing(model, self.leads[model], self.clock))
+        self.entry(id)
+            .map_or(Standing::Disabled, |entry| entry.standing(model, self.leads[model], self.clock))
     }
 
     fn entry(&self, id: AccountId) -> Option<&Entry> {
@@ -434,7 +435,8 @@ impl Schedule {
         if self.lanes[model].is_none() {
             let mut lane = Lane::default();
             for (slot, entry) in (0u32..).zip(&self.entries) {
-                let standing = entry.as_ref().map(|entry| entry.standing(model, self.leads[model], self.clock));
+                let standing =
+                    entry.as_ref().map(|entry| entry.standing(model, self.leads[model], self.clock));
                 lane.place(slot, standing, &self.ranks);
             }
             self.lanes[model] = Some(lane);

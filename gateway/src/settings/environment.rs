@@ -73,7 +73,9 @@ impl Environment {
                 Ok(_) => {}
                 // The error quotes the line, which may hold a key.
                 Err(_) => {
-                    self.notes.push(format!("a line of {FILE} is no NAME=value and not used (quote what has spaces)"));
+                    self.notes.push(format!(
+                        "a line of {FILE} is no NAME=value and not used (quote what has spaces)"
+                    ));
                 }
             }
         }

@@ -36,7 +36,8 @@ pub(super) fn write_missing(sources: Sources<'_>) -> Result<bool, SettingsError>
 
 /// The folder for a database of which nobody but us said where it is to be.
 pub(super) fn make_folder(layers: &layers::Layers) -> Result<(), SettingsError> {
-    let Some(folder) = layers.database_folder.as_deref().filter(|folder| !folder.as_os_str().is_empty()) else {
+    let Some(folder) = layers.database_folder.as_deref().filter(|folder| !folder.as_os_str().is_empty())
+    else {
         return Ok(());
     };
     let problem = |error: io::Error| {

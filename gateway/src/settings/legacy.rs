@@ -4,10 +4,10 @@
 //! it ranks below `config.toml`, since some of the names may belong to other software, and above the defaults.
 
 mod table;
-#[cfg(test)]
-mod tests;
 mod value;
 
+#[cfg(test)]
+pub(super) use table::systems;
 pub(super) use table::variables;
 pub use table::{Table, tables};
 
@@ -185,10 +185,10 @@ impl Legacy {
             let offered = find(&self.variables, &path).and_then(texts);
             let root = Value::from(defaults.clone());
             let mut offered = offered.or_else(|| find(&root, &path).and_then(texts)).unwrap_or_default();
-            offered.extend(models.iter().filter(|model| !offered.contains(model)).cloned().collect::<Vec<_>>());
+            offered
+                .extend(models.iter().filter(|model| !offered.contains(model)).cloned().collect::<Vec<_>>());
             values = vec![value::texts(offered)];
-            self.big =
-                Some(Big { list: list.clone(), groups: groups.clone(), models, place: place.clone() });
+            self.big = Some(Big { list: list.clone(), groups: groups.clone(), models, place: place.clone() });
         }
         self.mind_database(setting, &values, &place);
         put(&mut self.variables, setting, values, &place, sources.linked);
@@ -249,8 +249,7 @@ impl Legacy {
         let mut derived = Value::from(Map::<String, Value>::new());
         if let Some(big) = self.big.as_ref().filter(|big| !big.models.is_empty()) {
             let offered = find(merged, &split(&big.list)).and_then(texts).unwrap_or_default();
-            let tiny: Vec<String> =
-                offered.into_iter().filter(|model| !big.models.contains(model)).collect();
+            let tiny: Vec<String> = offered.into_iter().filter(|model| !big.models.contains(model)).collect();
             let groups = [("big", big.models.clone()), ("tiny", tiny)];
             let groups = groups.into_iter().filter(|(_, models)| !models.is_empty()).map(|(name, models)| {
                 let group = [
@@ -283,7 +282,8 @@ impl Legacy {
         let ways = [variable, Some("POLLUX__BASIC__POLLUX_KEY")].into_iter().flatten();
         let ways = ways.collect::<Vec<_>>().join(" or ");
         let reachable = self.keyless(merged).is_some() && !is_loopback(merged);
-        let why = if reachable { "other machines reach this address, so that clients need one; " } else { "" };
+        let why =
+            if reachable { "other machines reach this address, so that clients need one; " } else { "" };
         Some(format!("{why}set {ways}"))
     }
 
@@ -321,7 +321,8 @@ fn split(key: &str) -> Vec<String> {
 /// A provider that is not linked has no section.
 fn is_unlinked(key: &str, linked: &[&str]) -> bool {
     let mut path = key.split('.');
-    path.next() == Some("providers") && path.next().is_some_and(|id| id != "defaults" && !linked.contains(&id))
+    path.next() == Some("providers")
+        && path.next().is_some_and(|id| id != "defaults" && !linked.contains(&id))
 }
 
 /// Puts values under the setting's keys. Lists of one key grow.
@@ -331,7 +332,8 @@ fn put(layer: &mut Value, setting: &Setting, values: Vec<ValueKind>, place: &str
         let former = section::find(layer, key).filter(|_| setting.kind == Kind::Folder);
         let value = match (former, value) {
             (Some(Value { kind: ValueKind::Array(former), .. }), ValueKind::Array(more)) => {
-                let both = format!("{}, {place}", section::find(layer, key).and_then(origin).unwrap_or_default());
+                let both =
+                    format!("{}, {place}", section::find(layer, key).and_then(origin).unwrap_or_default());
                 Value::new(Some(&both), ValueKind::Array(former.iter().cloned().chain(more).collect()))
             }
             (_, value) => Value::new(Some(&place.to_owned()), value),

@@ -200,7 +200,8 @@ impl<'a> Section<'a> {
     }
 
     pub(super) fn paths(&mut self, key: &str) -> Option<Vec<PathBuf>> {
-        let path = |item: &Value| text(item).map(str::trim).filter(|path| !path.is_empty()).map(PathBuf::from);
+        let path =
+            |item: &Value| text(item).map(str::trim).filter(|path| !path.is_empty()).map(PathBuf::from);
         self.read(key, "a list of paths such as [\"./credentials\"]", |value| match &value.kind {
             ValueKind::Array(items) => items.iter().map(path).collect(),
             ValueKind::String(text) if text.trim().is_empty() => Some(Vec::new()),
@@ -223,7 +224,11 @@ impl<'a> Section<'a> {
                 return None;
             }
             if let Some(model) = group.models.iter().find(|model| !models.insert(*model)) {
-                self.report(&place, key, &format!("`{model}` is named twice; a model is in one group at most"));
+                self.report(
+                    &place,
+                    key,
+                    &format!("`{model}` is named twice; a model is in one group at most"),
+                );
                 return None;
             }
         }

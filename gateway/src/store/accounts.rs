@@ -28,7 +28,7 @@ impl Store {
         Ok(rows)
     }
 
-    async fn admit(
+    pub(super) async fn admit(
         &self,
         turn: &DatabaseTransaction,
         provider: &str,

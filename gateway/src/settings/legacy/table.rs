@@ -7,48 +7,48 @@ const TEXT: &str = include_str!("../../../../config/legacy.toml");
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Systems {
-    pub(super) system: Vec<System>,
+    pub(in crate::settings) system: Vec<System>,
 }
 
 /// A system whose users come over.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct System {
-    pub(super) name: String,
+pub(in crate::settings) struct System {
+    pub(in crate::settings) name: String,
     /// Whoever reached it was let in.
     #[serde(default)]
-    pub(super) keyless: bool,
+    pub(in crate::settings) keyless: bool,
     /// By our dotted key.
     #[serde(default)]
-    pub(super) defaults: BTreeMap<String, toml::Value>,
+    pub(in crate::settings) defaults: BTreeMap<String, toml::Value>,
     #[serde(default)]
-    pub(super) setting: Vec<Setting>,
+    pub(in crate::settings) setting: Vec<Setting>,
     #[serde(default)]
-    pub(super) table: Vec<Table>,
+    pub(in crate::settings) table: Vec<Table>,
 }
 
 /// One of its settings, and ours.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Setting {
-    pub(super) variable: Option<String>,
+pub(in crate::settings) struct Setting {
+    pub(in crate::settings) variable: Option<String>,
     /// The dotted key in its configuration file.
-    pub(super) file: Option<String>,
+    pub(in crate::settings) file: Option<String>,
     #[serde(default)]
-    pub(super) to: Vec<String>,
+    pub(in crate::settings) to: Vec<String>,
     #[serde(default, rename = "as")]
-    pub(super) kind: Kind,
+    pub(in crate::settings) kind: Kind,
     #[serde(default)]
-    pub(super) own: bool,
+    pub(in crate::settings) own: bool,
     #[serde(default)]
-    pub(super) shared: bool,
-    pub(super) lost: Option<String>,
+    pub(in crate::settings) shared: bool,
+    pub(in crate::settings) lost: Option<String>,
 }
 
 /// How a value is read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Kind {
+pub(in crate::settings) enum Kind {
     /// As it stands.
     #[default]
     Text,
@@ -80,9 +80,12 @@ pub struct Table {
     pub name: String,
     /// Whose accounts it holds.
     pub provider: String,
+    /// Members of a credential file beside its columns, as SQL.
+    #[serde(default)]
+    pub members: BTreeMap<String, String>,
 }
 
-pub(super) fn systems() -> Vec<System> {
+pub(in crate::settings) fn systems() -> Vec<System> {
     let Systems { system } = toml::from_str(TEXT).expect("legacy.toml is compiled in and a test reads it");
     system
 }

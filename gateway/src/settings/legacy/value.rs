@@ -24,7 +24,11 @@ pub(super) fn read(kind: Kind, text: &str) -> Result<Vec<ValueKind>, &'static st
             if is_loglevel(&level) { one(level.into()) } else { Err("a level such as info") }
         }
         Kind::Proxy => {
-            if is_proxy(text) { one(text.into()) } else { Err("an http://, https:// or socks5:// address") }
+            if is_proxy(text) {
+                one(text.into())
+            } else {
+                Err("an http://, https:// or socks5:// address")
+            }
         }
         Kind::Database => database(text).map(|url| vec![url.into()]),
         Kind::Bolt => one(format!("sqlite:{}", beside(text)).into()),

@@ -125,7 +125,11 @@ fn models_of_a_group_rest_together_and_leave_the_other_groups_alone() {
     }
     assert!(!schedule.cool(1, Some("m"), at(50), at(1)), "the longer rest of the group stays");
     schedule.release(1, "m", Outcome::Served { began: at(2) }, at(3));
-    assert_eq!(schedule.choose(&ask("n"), at(3)), granted(1), "what serves one model is evidence for its group");
+    assert_eq!(
+        schedule.choose(&ask("n"), at(3)),
+        granted(1),
+        "what serves one model is evidence for its group"
+    );
 }
 
 #[test]
