@@ -61,10 +61,10 @@ pub struct Basic {
     pub log_format: LogFormat,
     /// What clients send.
     pub pollux_key: Secret,
-    /// Whether callers on this machine need no key.
-    pub local: bool,
     /// What the admin API wants; `None` switches it off.
     pub admin_key: Option<Secret>,
+    /// Whether programs of this machine need no key.
+    pub local: bool,
     /// Whether login cookies travel over plain HTTP.
     pub insecure_cookie: bool,
     /// Whether `/metrics` and `/status` are for everybody.
@@ -94,12 +94,12 @@ pub struct Pool {
     pub acquire_timeout: Duration,
     /// How long an idle session keeps its account.
     pub session_ttl: Duration,
+    /// Folders of credential files.
+    pub credentials_dirs: Vec<PathBuf>,
     /// Whether tokens are renewed.
     pub refresh: bool,
     /// Models that rest together.
     pub groups: Vec<Group>,
-    /// Folders with credential files.
-    pub credentials_dirs: Vec<PathBuf>,
 }
 
 /// `[[pool.groups]]`.

@@ -62,8 +62,8 @@ fn basic(
         loglevel: loglevel?,
         log_format: log_format?,
         pollux_key: pollux_key?,
-        local: local?,
         admin_key,
+        local: local?,
         insecure_cookie: insecure_cookie?,
         public_status: public_status?,
         public_url,
@@ -82,7 +82,7 @@ fn pollux_key(section: &mut Section<'_>, file: &str, layers: &Layers, local: boo
         return section.secret("pollux_key", EXPECTED);
     }
     if local {
-        // Nobody needs it and nobody knows it.
+        // Nobody has to know it.
         return Some(Secret::new(random_key("pk")));
     }
     let missing = match &layers.key_hint {
@@ -116,17 +116,17 @@ fn pool(layers: &Layers, problems: &mut Vec<Problem>) -> Option<Pool> {
     );
     let acquire_timeout = section.duration("acquire_timeout", false);
     let session_ttl = section.duration("session_ttl", false);
+    let credentials_dirs = section.paths("credentials_dirs");
     let refresh = section.boolean("refresh");
     let groups = section.groups("groups");
-    let credentials_dirs = section.paths("credentials_dirs");
     section.close(problems);
     Some(Pool {
         strategy: strategy?,
         acquire_timeout: acquire_timeout?,
         session_ttl: session_ttl?,
+        credentials_dirs: credentials_dirs?,
         refresh: refresh?,
         groups: groups?,
-        credentials_dirs: credentials_dirs?,
     })
 }
 

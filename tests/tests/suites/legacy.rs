@@ -216,8 +216,8 @@ async fn without_refreshes_a_token_is_used_up_to_its_end_and_then_the_account_is
     let alice = simulator.google().account("alice").token_lifetime(Duration::from_secs(100));
     let mut gateway = Gateway::builder().simulator(&simulator).start().await.unwrap();
     pooled(&gateway, "geminicli", &alice.refresh_token()).await;
-    let before = simulator.google().tally().refreshes;
     gateway.terminate(LIMIT).await.expect("it ends");
+    let before = simulator.google().tally().refreshes;
     gateway.set_env("PROXY_DISABLE_REFRESH", "1");
     gateway.restart().await.unwrap();
     // It ends within five minutes, which is when it would be renewed otherwise.

@@ -144,7 +144,7 @@ fn every_bad_value_elsewhere_names_its_place_and_what_was_expected() {
             "pool",
             "credentials_dirs",
             "[1]",
-            "expected a list of paths such as [\"./credentials\"], found [1]".into(),
+            "expected a list of folders such as [\"./credentials\"], found [1]".into(),
         ),
         ("pool", "session_ttl", "\"0s\"", duration("\"0s\"")),
         ("upstream", "connect_timeout", "-5", duration("-5")),
