@@ -416,8 +416,11 @@ impl Schedule {
         if let Some(model) = self.models.get(name) {
             return Some(*model);
         }
-        let lead = self.groups.lead(name);
-        let lead = if lead == name { None } else { Some(self.model(&lead.to_owned())?) };
+        let lead = Some(self.groups.lead(name)).filter(|lead| *lead != name).map(str::to_owned);
+        let lead = match lead {
+            Some(lead) => Some(self.model(&lead)?),
+            None => None,
+        };
         let model = self.names.len();
         if model == MODELS {
             return None;

@@ -349,10 +349,7 @@ fn remove(file: &mut Map<String, Value>, key: &str, linked: &[&str]) -> Option<V
     {
         return None;
     }
-    let (first, rest) = match key.split_once('.') {
-        None => return file.remove(key),
-        Some(parts) => parts,
-    };
+    let Some((first, rest)) = key.split_once('.') else { return file.remove(key) };
     match &mut file.get_mut(first)?.kind {
         ValueKind::Table(table) => remove(table, rest, &[]),
         _ => None,

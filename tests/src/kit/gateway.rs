@@ -101,7 +101,7 @@ impl Builder {
         let port = free_port();
         self = self.env("POLLUX__BASIC__LISTEN_PORT", &port.to_string());
         let mut told = Vec::new();
-        variables("POLLUX__PROVIDERS", &self.config, &mut told);
+        variables("POLLUX", &self.config, &mut told);
         self.env.extend(told);
         self.bare = Some(port);
         self
@@ -503,24 +503,20 @@ fn read(config: &Table, key: &str) -> String {
         .to_owned()
 }
 
-/// A table below `providers` as environment variables.
-fn variables(prefix: &str, config: &Table, told: &mut Vec<(String, String)>) {
-    let Some(Value::Table(providers)) = config.get("providers") else { return };
-    fn walk(prefix: &str, table: &Table, told: &mut Vec<(String, String)>) {
-        for (key, value) in table {
-            let name = format!("{prefix}__{}", key.to_uppercase());
-            match value {
-                Value::Table(inner) => walk(&name, inner, told),
-                Value::String(text) => told.push((name, text.clone())),
-                Value::Array(items) => {
-                    let items: Vec<_> = items.iter().map(|item| item.as_str().unwrap_or_default()).collect();
-                    told.push((name, serde_json::json!(items).to_string()));
-                }
-                other => told.push((name, other.to_string())),
+/// The leaves of a table as environment variables.
+fn variables(prefix: &str, table: &Table, told: &mut Vec<(String, String)>) {
+    for (key, value) in table {
+        let name = format!("{prefix}__{}", key.to_uppercase());
+        match value {
+            Value::Table(inner) => variables(&name, inner, told),
+            Value::String(text) => told.push((name, text.clone())),
+            Value::Array(items) => {
+                let items: Vec<_> = items.iter().map(|item| item.as_str().unwrap_or_default()).collect();
+                told.push((name, serde_json::json!(items).to_string()));
             }
+            other => told.push((name, other.to_string())),
         }
     }
-    walk(prefix, providers, told);
 }
 
 fn merge(into: &mut Table, from: Table) {

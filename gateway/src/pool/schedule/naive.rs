@@ -81,9 +81,9 @@ impl Naive {
     }
 
     /// Under which name a model's rest stands.
-    pub(super) fn scope(&self, model: &str) -> Option<String> {
+    pub(super) fn scope(&self, model: &str) -> String {
         let group = self.groups.iter().find(|group| group.iter().any(|one| one == model));
-        Some(group.map_or(model, |group| &group[0]).to_owned())
+        group.map_or(model, |group| &group[0]).to_owned()
     }
 
     fn stale(&self, member: &Member) -> bool {
@@ -100,7 +100,7 @@ impl Naive {
         if !member.account.enabled || member.account.limit == Some(0) || member.dropped.contains(model) {
             return State::Out;
         }
-        let model_rest = member.rests.get(&self.scope(model)).map(|rest| rest.1);
+        let model_rest = member.rests.get(&Some(self.scope(model))).map(|rest| rest.1);
         if let Some(until) = self.pause(member).into_iter().chain(model_rest).max() {
             return State::Cooling(until);
         }
@@ -251,7 +251,7 @@ impl Naive {
 
     pub(super) fn release(&mut self, id: AccountId, model: &str, outcome: Outcome, now: Time) {
         self.advance(now);
-        let named = self.scope(model);
+        let named = Some(self.scope(model));
         let Some(member) = self.members.get_mut(&id) else { return };
         member.in_flight = member.in_flight.saturating_sub(1);
         if let Outcome::Served { began } = outcome {
@@ -299,7 +299,7 @@ impl Naive {
     pub(super) fn cool(&mut self, id: AccountId, model: Option<&str>, until: Time, now: Time) -> bool {
         self.advance(now);
         let clock = self.clock;
-        let scope = model.and_then(|model| self.scope(model));
+        let scope = model.map(|model| self.scope(model));
         let Some(member) = self.members.get_mut(&id).filter(|_| until > clock) else { return false };
         let longer = member.rests.get(&scope).is_none_or(|(_, before)| *before < until);
         if longer {
@@ -309,7 +309,7 @@ impl Naive {
     }
 
     pub(super) fn lift(&mut self, id: AccountId, model: Option<&str>) -> bool {
-        let scope = model.and_then(|model| self.scope(model));
+        let scope = model.map(|model| self.scope(model));
         self.members.get_mut(&id).is_some_and(|member| member.rests.remove(&scope).is_some())
     }
 
