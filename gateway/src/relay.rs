@@ -139,7 +139,7 @@ impl Relay {
             }
         };
         let limits = &self.service.limits;
-        let coming = match self.service.upstream.open(attempt.request, limits.response).await {
+        let coming = match self.service.upstream.open(attempt.request, grant.proxy(), limits.response).await {
             Ok(coming) => coming,
             Err(error) => {
                 tracing::warn!(request_id = %story.id, error = %error.text, sent = error.sent, "upstream gave no reply");

@@ -8,6 +8,7 @@ mod cooldowns;
 mod entity;
 mod error;
 mod key;
+mod limits;
 mod location;
 mod logins;
 mod merge;

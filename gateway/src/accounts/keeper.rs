@@ -8,9 +8,10 @@ use crate::{
     metrics::Metrics,
     pool::Pool,
     store::{Row, State, Store, StoreError},
+    upstream::AccountIo,
 };
 use lru::LruCache;
-use pollux_sdk::{AccountError, Credential, Io, Provider, Reason};
+use pollux_sdk::{AccountError, Credential, Provider, Reason};
 use std::{
     collections::{BTreeSet, HashMap, HashSet, VecDeque},
     fmt,
@@ -41,7 +42,7 @@ pub struct Keeper {
     pub(super) provider: Arc<dyn Provider>,
     pub(super) pool: Arc<Pool>,
     pub(super) store: Store,
-    pub(super) io: Arc<dyn Io>,
+    pub(super) io: Arc<AccountIo>,
     metrics: Arc<Metrics>,
     pub(super) queue: Queue,
     /// Refreshes that failed and are to be tried again, also where the old token has not ended yet.
@@ -61,7 +62,7 @@ impl Keeper {
         provider: Arc<dyn Provider>,
         pool: Arc<Pool>,
         store: Store,
-        io: Arc<dyn Io>,
+        io: Arc<AccountIo>,
         metrics: Arc<Metrics>,
     ) -> Self {
         Self {
@@ -305,8 +306,9 @@ impl Keeper {
             row
         };
         // Enrolling spends nothing and may take a minute: the next start begins it anew.
+        let way = self.io.by(row.limits.proxy.as_ref());
         let enrolled = tokio::select! {
-            enrolled = self.provider.enroll(self.io.as_ref(), row.credential.clone()) => enrolled,
+            enrolled = self.provider.enroll(&way, row.credential.clone()) => enrolled,
             () = stopped(&mut stop) => return,
         };
         match enrolled {

@@ -1,4 +1,5 @@
 use super::{Problem, layers, show, units};
+use crate::upstream::is_proxy;
 use config::{Map, Value, ValueKind};
 use ipnet::IpNet;
 use pollux_sdk::Secret;
@@ -201,9 +202,7 @@ impl<'a> Section<'a> {
 
     pub(super) fn proxy(&mut self, key: &str) -> Option<String> {
         self.optional(key, "an http://, https:// or socks5:// address", |text| {
-            let url = Url::parse(text).ok()?;
-            let known = ["http", "https", "socks5", "socks5h"].contains(&url.scheme());
-            (known && url.host_str().is_some_and(|host| !host.is_empty())).then(|| text.to_owned())
+            is_proxy(text).then(|| text.to_owned())
         })
     }
 

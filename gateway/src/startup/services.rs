@@ -6,7 +6,7 @@ use crate::{
     relay::{Limits, Service},
     settings::{ProviderSettings, Settings},
     store::{Row, Store},
-    upstream::{AccountIo, Profile, Upstream},
+    upstream::{AccountIo, Profile, Upstream, shown},
 };
 use pollux_sdk::Provider;
 use std::{
@@ -45,7 +45,7 @@ fn service(
     };
     tracing::info!(
         provider = provider.descriptor().id,
-        proxy = own.proxy.as_deref().map(without_password),
+        proxy = own.proxy.as_deref().map(shown),
         http2 = own.enable_multiplexing,
         "provider is at work"
     );
@@ -70,11 +70,6 @@ fn service(
         prelude_bytes: 64 << 10,
     };
     Ok(Service { provider, pool, keeper, upstream: Upstream::new(&profile)?, limits })
-}
-
-fn without_password(proxy: &str) -> String {
-    let host = url::Url::parse(proxy).ok().and_then(|url| url.host_str().map(ToOwned::to_owned));
-    host.unwrap_or_else(|| "set".to_owned())
 }
 
 /// Gives every service what is stored of it.

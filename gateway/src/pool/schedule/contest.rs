@@ -140,6 +140,8 @@ mod tests {
             used_share: None,
             resets_at: None,
             in_flight,
+            weight: 1,
+            pass: 0,
             used: 0,
         })
     }

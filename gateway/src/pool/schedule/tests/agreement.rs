@@ -62,9 +62,9 @@ fn step() -> impl Strategy<Value = Step> {
         ),
         6 => (id(), 0usize..3, prop::option::of(time())).prop_map(|(id, m, began)| Step::Release(id, m, began)),
         2 => (0usize..3, id()).prop_map(|(name, id)| Step::Bind(name, id)),
-        6 => (id(), -1i32..=1, prop::option::of(0u32..4), prop::option::of(time()), prop::bool::weighted(0.9))
-            .prop_map(|(id, priority, limit, expires_at, enabled)| {
-                Step::Upsert(Account { id, priority, limit, expires_at, enabled })
+        6 => (id(), -1i32..=1, 1u32..4, prop::option::of(0u32..4), prop::option::of(time()), prop::bool::weighted(0.9))
+            .prop_map(|(id, priority, weight, limit, expires_at, enabled)| {
+                Step::Upsert(Account { id, priority, weight, limit, expires_at, enabled })
             }),
         1 => id().prop_map(Step::Remove),
         2 => (id(), any::<bool>()).prop_map(|(id, on)| Step::Enable(id, on)),
@@ -137,6 +137,14 @@ impl Pair {
                 let number = ticket.map(|ticket| ticket.number).filter(|_| own);
                 let expected = naive.choose(number, &ask, now);
                 let grantable = grantable(real, &ask);
+                if ticket.filter(|_| own).is_none() {
+                    let told = real.preview(&ask, now);
+                    let granted = match expected {
+                        Choice::Granted(pick) => Some(pick.id),
+                        _ => None,
+                    };
+                    prop_assert_eq!(told, granted, "the explanation is not the choice");
+                }
                 let choice = match ticket.filter(|_| own) {
                     Some(ticket) => real.choose_waiting(ticket, &ask, now),
                     None => real.choose(&ask, now),
