@@ -98,6 +98,11 @@ impl Store {
         Ok(Self(Arc::new(Inner { db, sealer, instance, _claim: claim })))
     }
 
+    /// Whether the database answers.
+    pub async fn is_there(&self) -> bool {
+        self.0.db.ping().await.is_ok()
+    }
+
     /// Lets go of the database. Verbs fail from here on.
     pub async fn close(&self) {
         let _ = self.0.db.close_by_ref().await;

@@ -254,6 +254,22 @@ impl Keeper {
         }
     }
 
+    /// Renews an account of the store alone, while nobody else is at work.
+    ///
+    /// # Errors
+    /// Says why there is no new token.
+    pub async fn renew_alone(&self, row: &Row) -> Result<(), String> {
+        match self.renew(row).await {
+            Renewal::Fresh(_) => Ok(()),
+            Renewal::Overtaken(_) => Err("somebody else renews this account".to_owned()),
+            Renewal::Later(text) => Err(text),
+            Renewal::Dead(rows) => {
+                let reason = rows.into_iter().find(|dead| dead.id == row.id).and_then(|dead| dead.reason);
+                Err(reason.map_or_else(|| "the account is out".to_owned(), |reason| reason.text))
+            }
+        }
+    }
+
     fn refresh_later(&self, id: i64, text: &str) {
         let pause = backoff(self.failed(id));
         tracing::warn!(

@@ -32,7 +32,7 @@ pub(crate) fn account(row: &Row, kind: &str, runtime: &Runtime) -> Value {
             "code": reason.code, "text": reason.text, "link": reason.link,
         })),
         "refreshing": row.refresh_intent,
-        "cooldowns": cooldowns.iter().map(resting).collect::<Vec<_>>(),
+        "cooling": cooldowns.iter().map(resting).collect::<Vec<_>>(),
         "quota": quota.windows.iter().map(window).collect::<Vec<_>>(),
         "expires_at": row.credential.expires_at.map(unix),
         "in_flight": in_flight,

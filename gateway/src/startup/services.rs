@@ -38,11 +38,7 @@ fn service(
     store: &Store,
     metrics: &Arc<Metrics>,
 ) -> Result<Service, reqwest::Error> {
-    let profile = Profile {
-        proxy: own.proxy.clone(),
-        multiplexing: own.enable_multiplexing,
-        connect_timeout: settings.upstream.connect_timeout,
-    };
+    let profile = profile(settings, own);
     tracing::info!(
         provider = provider.descriptor().id,
         proxy = own.proxy.as_deref().map(shown),
@@ -70,6 +66,32 @@ fn service(
         prelude_bytes: 64 << 10,
     };
     Ok(Service { provider, pool, keeper, upstream: Upstream::new(&profile)?, limits })
+}
+
+fn profile(settings: &Settings, own: &ProviderSettings) -> Profile {
+    Profile {
+        proxy: own.proxy.clone(),
+        multiplexing: own.enable_multiplexing,
+        connect_timeout: settings.upstream.connect_timeout,
+    }
+}
+
+/// The outside world of one provider's account operations, without a gateway around it.
+pub(crate) fn account_io(settings: &Settings, id: &str) -> Result<AccountIo, StartError> {
+    let own = settings.providers.get(id).cloned().unwrap_or_else(|| ProviderSettings::without_owner(id));
+    AccountIo::new(&profile(settings, &own), own.oauth_tps).map_err(StartError::Client)
+}
+
+/// One provider at work for one account, without a gateway around it.
+pub(crate) fn service_of(
+    settings: &Settings,
+    provider: &Arc<dyn Provider>,
+    store: &Store,
+) -> Result<Service, StartError> {
+    let id = provider.descriptor().id;
+    let own = settings.providers.get(id).cloned().unwrap_or_else(|| ProviderSettings::without_owner(id));
+    let metrics = Arc::new(Metrics::new().map_err(|error| StartError::Io(std::io::Error::other(error)))?);
+    service(settings, &own, Arc::clone(provider), store, &metrics).map_err(StartError::Client)
 }
 
 /// Gives every service what is stored of it.
