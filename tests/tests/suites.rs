@@ -16,9 +16,12 @@ mod suites {
     mod enrolment;
     mod errors;
     mod ingestion;
+    mod limits;
     mod login;
+    mod login_cli;
     mod logs;
     mod operator;
+    mod operator_tools;
     mod owner;
     mod quota;
     mod refresh;

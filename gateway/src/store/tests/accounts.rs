@@ -93,7 +93,8 @@ async fn the_same_account_added_twice_is_one_with_the_newer_tokens() {
     everywhere(async |ground| {
         let store = ground.open().await;
         let old = active(&store, "s", "r1").await;
-        store.amend(old.id, map(json!({"project": "kept", "plan": "free"})), Some(4), None).await.unwrap();
+        let first = Wanted { priority: Some(Some(4)), ..Wanted::default() };
+        store.amend(old.id, map(json!({"project": "kept", "plan": "free"})), &first).await.unwrap();
         let reason = pollux_sdk::Reason::new("invalid_grant", "the grant is revoked");
         store.set_state(old.id, State::Suspended, Some(reason)).await.unwrap();
         let guest = ingested(&store, trusted(Credential::from_refresh("r2"))).await;
@@ -101,7 +102,7 @@ async fn the_same_account_added_twice_is_one_with_the_newer_tokens() {
         let rows = store.enrolled(guest.id, vec![newer], State::Active).await.unwrap();
         assert_eq!((rows.len(), rows[0].id), (1, old.id));
         let row = store.get(old.id).await.unwrap().unwrap();
-        assert_eq!((row.state, row.reason, row.priority), (State::Active, None, 4));
+        assert_eq!((row.state, row.reason, row.limits.priority), (State::Active, None, 4));
         assert_eq!(row.credential.refresh, Some(Secret::new("r2")));
         assert_eq!(row.credential.access, Some(Secret::new("access-of-r2")));
         assert_eq!(row.credential.label.as_deref(), Some("s@example.org"));

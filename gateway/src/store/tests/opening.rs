@@ -167,7 +167,7 @@ async fn a_damaged_row_is_out_alone_and_its_token_brings_it_back() {
         assert_eq!(rows[0].reason.as_ref().unwrap().code, "unreadable");
         assert!(rows[0].credential.refresh.is_none() && rows[0].credential.access.is_none());
         assert_eq!((rows[1].state, refresh_of(&rows[1])), (State::Active, "r2"));
-        let refused = store.amend(bad.id, map(json!({"project": "p"})), None, None).await;
+        let refused = store.amend(bad.id, map(json!({"project": "p"})), &Wanted::default()).await;
         assert!(matches!(refused, Err(StoreError::Unreadable(id)) if id == bad.id));
 
         let healed = ingested(&store, trusted(Credential::from_refresh("r1"))).await;
