@@ -5,6 +5,7 @@ mod failure;
 mod services;
 
 pub use failure::StartError;
+pub(crate) use services::{account_io, service_of};
 
 use crate::{
     auth::Key,
@@ -13,8 +14,8 @@ use crate::{
     routes,
     serve::Context,
     server::Server,
-    settings::Settings,
-    store::{Opening, Row, Store},
+    settings::{Basic, Settings},
+    store::{Opening, Row, Store, StoreError},
     takeover,
 };
 use pollux_sdk::{Provider, Redirect, Secret};
@@ -53,14 +54,8 @@ impl Gateway {
         })?;
         listener.set_nonblocking(true).map_err(StartError::Io)?;
         let port = listener.local_addr().map_err(StartError::Io)?.port();
-        let sealing = std::env::var("POLLUX_SEALING_KEY").ok().filter(|key| !key.is_empty()).map(Secret::new);
         takeover::back_up(&basic.database_url).await?;
-        let store = Store::open(Opening {
-            url: &basic.database_url,
-            key_file: basic.key_file.as_deref(),
-            key: sealing.as_ref(),
-        })
-        .await?;
+        let store = open_store(basic).await?;
         takeover::take_over(&store, &providers).await?;
         let metrics = Arc::new(Metrics::new().map_err(|error| StartError::Io(std::io::Error::other(error)))?);
         let services = services::build(&settings, providers, &store, &metrics)?;
@@ -108,6 +103,14 @@ impl Gateway {
         self.store.close().await;
         tracing::info!("bye");
     }
+}
+
+/// Opens the database of this configuration.
+pub(crate) async fn open_store(basic: &Basic) -> Result<Store, StoreError> {
+    let sealing = std::env::var("POLLUX_SEALING_KEY").ok().filter(|key| !key.is_empty()).map(Secret::new);
+    let opening =
+        Opening { url: &basic.database_url, key_file: basic.key_file.as_deref(), key: sealing.as_ref() };
+    Store::open(opening).await
 }
 
 /// Logins that were open when the last process ended still find their port.

@@ -8,6 +8,7 @@ mod cooldowns;
 mod entity;
 mod error;
 mod key;
+mod limits;
 mod location;
 mod logins;
 mod merge;
@@ -97,6 +98,11 @@ impl Store {
         turn.commit().await?;
         let instance = format!("{:032x}", rand::random::<u128>());
         Ok(Self(Arc::new(Inner { db, sealer, instance, _claim: claim })))
+    }
+
+    /// Whether the database answers.
+    pub async fn is_there(&self) -> bool {
+        self.0.db.ping().await.is_ok()
     }
 
     /// Lets go of the database. Verbs fail from here on.

@@ -19,9 +19,12 @@ mod suites {
     mod legacy;
     mod legacy_database;
     mod legacy_groups;
+    mod limits;
     mod login;
+    mod login_cli;
     mod logs;
     mod operator;
+    mod operator_tools;
     mod owner;
     mod quota;
     mod refresh;

@@ -8,9 +8,10 @@ use crate::{
     metrics::Metrics,
     pool::Pool,
     store::{Row, State, Store, StoreError},
+    upstream::AccountIo,
 };
 use lru::LruCache;
-use pollux_sdk::{AccountError, Credential, Io, Provider, Reason};
+use pollux_sdk::{AccountError, Credential, Provider, Reason};
 use std::{
     collections::{BTreeSet, HashMap, HashSet, VecDeque},
     fmt,
@@ -41,7 +42,7 @@ pub struct Keeper {
     pub(super) provider: Arc<dyn Provider>,
     pub(super) pool: Arc<Pool>,
     pub(super) store: Store,
-    pub(super) io: Arc<dyn Io>,
+    pub(super) io: Arc<AccountIo>,
     metrics: Arc<Metrics>,
     /// Whether tokens are renewed at all.
     pub(super) refreshes: bool,
@@ -63,7 +64,7 @@ impl Keeper {
         provider: Arc<dyn Provider>,
         pool: Arc<Pool>,
         store: Store,
-        io: Arc<dyn Io>,
+        io: Arc<AccountIo>,
         metrics: Arc<Metrics>,
         refreshes: bool,
     ) -> Self {
@@ -262,6 +263,22 @@ impl Keeper {
         }
     }
 
+    /// Renews an account of the store alone, while nobody else is at work.
+    ///
+    /// # Errors
+    /// Says why there is no new token.
+    pub async fn renew_alone(&self, row: &Row) -> Result<(), String> {
+        match self.renew(row).await {
+            Renewal::Fresh(_) => Ok(()),
+            Renewal::Overtaken(_) => Err("somebody else renews this account".to_owned()),
+            Renewal::Later(text) => Err(text),
+            Renewal::Dead(rows) => {
+                let reason = rows.into_iter().find(|dead| dead.id == row.id).and_then(|dead| dead.reason);
+                Err(reason.map_or_else(|| "the account is out".to_owned(), |reason| reason.text))
+            }
+        }
+    }
+
     fn refresh_later(&self, id: i64, text: &str) {
         let pause = backoff(self.failed(id));
         tracing::warn!(
@@ -314,8 +331,9 @@ impl Keeper {
             row
         };
         // Enrolling spends nothing and may take a minute: the next start begins it anew.
+        let way = self.io.by(row.limits.proxy.as_ref());
         let enrolled = tokio::select! {
-            enrolled = self.provider.enroll(self.io.as_ref(), row.credential.clone()) => enrolled,
+            enrolled = self.provider.enroll(&way, row.credential.clone()) => enrolled,
             () = stopped(&mut stop) => return,
         };
         match enrolled {

@@ -51,7 +51,8 @@ impl Keeper {
             Ok(None) => return Renewal::Overtaken(self.store.get(row.id).await.ok().flatten().map(Box::new)),
             Err(error) => return Renewal::Later(error.to_string()),
         };
-        match self.provider.obtain(self.io.as_ref(), Grant::Refresh(&row.credential)).await {
+        let way = self.io.by(row.limits.proxy.as_ref());
+        match self.provider.obtain(&way, Grant::Refresh(&row.credential)).await {
             Ok(answer) => self.commit(&row, &answer).await,
             Err(AccountError::Suspend(reason)) => self.bury(&row, reason).await,
             Err(AccountError::Unsure(text)) if self.provider.descriptor().single_use_refresh => {

@@ -183,6 +183,7 @@ mod tests {
         let descriptor = Descriptor {
             id,
             title: "A vendor",
+            kind: "vendor",
             dialects: dialect,
             operations: &[Operation::Generate],
             models: vec![Model::named("m-1")],

@@ -1,4 +1,5 @@
 use super::{Group, Problem, layers, show, units};
+use crate::upstream::is_proxy;
 use config::{Map, Value, ValueKind};
 use ipnet::IpNet;
 use pollux_sdk::Secret;
@@ -248,12 +249,6 @@ impl<'a> Section<'a> {
             "off, error, warn, info, debug or trace, or directives such as \"info,sqlx=warn\"";
         self.parsed(key, EXPECTED, |text| is_loglevel(text).then(|| text.to_owned()))
     }
-}
-
-pub(super) fn is_proxy(text: &str) -> bool {
-    let Ok(url) = Url::parse(text) else { return false };
-    let known = ["http", "https", "socks5", "socks5h"].contains(&url.scheme());
-    known && url.host_str().is_some_and(|host| !host.is_empty())
 }
 
 pub(super) fn is_loglevel(text: &str) -> bool {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use toml::{Table, Value};
 
-use super::{Database, Log, free_port, send, wait_until};
+use super::{Database, Log, Session, free_port, send, wait_until};
 use crate::simulator::Simulator;
 
 const START_LIMIT: Duration = Duration::from_secs(30);
@@ -363,6 +363,14 @@ impl Gateway {
     /// Runs another command of the program in its folder and environment, such as `accounts list`, to its end.
     pub async fn command(&self, args: &[&str]) -> Output {
         run(isolated(&self.program), self.folder.path(), args, &self.env).await
+    }
+
+    /// Starts a command that a person sits in front of, such as `login`.
+    pub fn session(&self, args: &[&str]) -> io::Result<Session> {
+        let mut command = isolated(&self.program);
+        command.current_dir(self.folder.path()).args(args);
+        command.envs(self.env.iter().map(|(name, value)| (name, value)));
+        Session::start(command)
     }
 
     fn launch(&mut self) -> io::Result<()> {

@@ -556,3 +556,32 @@ fn a_clock_set_back_makes_tokens_good_again() {
     assert_eq!(schedule.choose(&m(), at(2999)), granted(1), "a little back is the caller's delay");
     assert_eq!(schedule.choose(&m(), at(4000)), refreshing());
 }
+
+#[test]
+fn a_heavier_account_gets_more_turns_and_counts_as_less_busy() {
+    let mut schedule = schedule();
+    schedule.upsert(Account { weight: 2, ..account(1) });
+    schedule.upsert(account(2));
+    let one_by_one: Vec<_> = (0..6).map(|_| serve(&mut schedule, &m(), at(0)).id).collect();
+    assert_eq!(one_by_one.iter().filter(|id| **id == 1).count(), 4, "{one_by_one:?}");
+    let mut at_once = vec![];
+    for _ in 0..6 {
+        let Choice::Granted(pick) = schedule.choose(&m(), at(0)) else { panic!("no limit is set") };
+        at_once.push(pick.id);
+    }
+    assert_eq!(at_once.iter().filter(|id| **id == 1).count(), 4, "{at_once:?}");
+}
+
+#[test]
+fn who_comes_back_from_a_rest_or_comes_new_is_not_made_up_for() {
+    let mut schedule = Schedule::new(Strategy::RoundRobin, Duration::from_hours(1), Groups::default());
+    schedule.upsert(account(1));
+    schedule.upsert(account(2));
+    schedule.cool(2, None, at(100), at(0));
+    (0..50).for_each(|_| assert_eq!(serve(&mut schedule, &m(), at(1)).id, 1));
+    schedule.upsert(account(3));
+    let turns: Vec<_> = (0..9).map(|_| serve(&mut schedule, &m(), at(101)).id).collect();
+    for id in 1..=3 {
+        assert_eq!(turns.iter().filter(|turn| **turn == id).count(), 3, "{turns:?}");
+    }
+}
