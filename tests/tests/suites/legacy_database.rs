@@ -6,6 +6,7 @@ use pollux_tests::simulator::{Simulator, google, openai};
 use sea_orm::ConnectionTrait as _;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 const SOON: &str = "2099-01-01T00:00:00+00:00";
 const PAST: &str = "2020-01-01T00:00:00+00:00";
@@ -125,9 +126,10 @@ fn refresh_token_in(insert: &str) -> String {
 #[tokio::test]
 async fn a_single_use_token_is_used_once_and_the_account_lives_on() {
     let simulator = Simulator::start();
-    let bob = simulator.openai().account("bob").token_lifetime(std::time::Duration::from_secs(1));
+    let bob = simulator.openai().account("bob").token_lifetime(Duration::from_secs(1));
     let insert = codex(&bob, PAST);
-    tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    bob.token_lifetime(Duration::from_hours(1));
     let mut gateway = gateway(&simulator, written(&format!("{POLLUX}{insert}")).await).start().await.unwrap();
     wait_only(&gateway, "active").await;
     gateway.kill();
@@ -135,6 +137,7 @@ async fn a_single_use_token_is_used_once_and_the_account_lives_on() {
     wait_only(&gateway, "active").await;
     served(&gateway, "codex", "AGAIN").await;
     assert!(simulator.openai().reuses().is_empty(), "{:?}", simulator.openai().reuses());
+    assert_eq!(simulator.openai().tally().refreshes, 1);
 }
 
 #[tokio::test]
@@ -210,7 +213,7 @@ async fn no_moment_of_a_kill_loses_or_doubles_an_account() {
     let database = written(&format!("{POLLUX}{insert}")).await;
     let mut gateway = gateway(&simulator, database).spawn().unwrap();
     for pause in [0, 5, 10, 20, 30, 45, 60, 80, 120] {
-        tokio::time::sleep(std::time::Duration::from_millis(pause)).await;
+        tokio::time::sleep(Duration::from_millis(pause)).await;
         gateway.respawn().unwrap();
     }
     gateway.wait_healthy().await.unwrap();
