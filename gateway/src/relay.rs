@@ -248,6 +248,11 @@ impl Relay {
     fn give_up(&mut self, denied: Option<Denied>, story: &mut Story) -> Answer {
         story.verdict = "exhausted";
         match (self.last.take(), denied) {
+            // Another account would serve this client, only not now.
+            (
+                Some((_, Verdict { effect: Effect::Unfit(_), .. })),
+                Some(denied @ (Denied::Cooling(_) | Denied::Busy)),
+            ) => fault_answer(&self.call, &denied.fault(&self.call, SystemTime::now())),
             (Some((failed, verdict)), denied) => {
                 let soonest = denied.and_then(Denied::soonest);
                 failed.answer(&self.service, &self.call, &verdict, soonest)

@@ -43,7 +43,7 @@ pub use log::Log;
 pub use program::{Program, Run, Running};
 pub use raw::{Closing, Raw};
 pub use sse::{End, Event, Events};
-pub use stage::{Stage, contents};
+pub use stage::{Stage, contents, messages};
 
 /// Asks until the answer is yes, and tells whether it was within the limit.
 pub async fn wait_until<F, Fut>(mut condition: F, limit: Duration) -> bool
