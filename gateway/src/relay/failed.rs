@@ -59,7 +59,11 @@ impl Failed {
         }
         if ours && matches!(status, 401..=403) {
             // The client would take it for a verdict on its own key.
-            let message = format!("it refused the gateway's credentials ({status})");
+            let reason = match &verdict.effect {
+                Effect::Suspend(reason) => format!(": {}", reason.text),
+                _ => String::new(),
+            };
+            let message = format!("it refused the gateway's credentials ({status}){reason}");
             return told(dialect, &Fault::upstream(about.title, &message));
         }
         let mut headers = bridge::allowed(&self.headers, about.reply_headers);

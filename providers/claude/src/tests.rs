@@ -113,7 +113,11 @@ fn tokens_are_written_back_to_where_they_were() {
     let key = Credential::from_key("k2");
     for (credential, before, after) in [
         (&key, json!({"api_key": "k", "x": 1}), json!({"api_key": "k2", "x": 1})),
-        (&key, json!({"env": {"ANTHROPIC_API_KEY": "k", "x": 1}}), json!({"env": {"ANTHROPIC_API_KEY": "k2", "x": 1}})),
+        (
+            &key,
+            json!({"env": {"ANTHROPIC_API_KEY": "k", "x": 1}}),
+            json!({"env": {"ANTHROPIC_API_KEY": "k2", "x": 1}}),
+        ),
         (&key, json!(null), json!({"api_key": "k2"})),
         (
             &renewed,
@@ -194,7 +198,10 @@ fn lists_have_the_vendors_entries_under_the_names_offered() {
     };
     let list = ask("/models", "").unwrap();
     assert_eq!((&list["first_id"], &list["last_id"]), (&json!("claude-haiku-4-5"), &json!("claude-next")));
-    assert_eq!((&list["data"][0]["id"], &list["data"][0]["max_tokens"]), (&json!("claude-haiku-4-5"), &json!(64000)));
+    assert_eq!(
+        (&list["data"][0]["id"], &list["data"][0]["max_tokens"]),
+        (&json!("claude-haiku-4-5"), &json!(64000))
+    );
     assert_eq!(list["data"][1]["created_at"], "1970-01-01T00:00:00Z");
     assert_eq!(ask("/models/{model}", "claude-next").unwrap(), list["data"][1]);
     assert_eq!(ask("/models/{model}", "claude-1"), None);

@@ -162,7 +162,7 @@ fn reset(failure: &Failure<'_>) -> Option<Duration> {
 fn refill(failure: &Failure<'_>) -> Option<Duration> {
     let empty = |kind: &&str| header(failure, &format!("anthropic-ratelimit-{kind}-remaining")) == Some("0");
     let reset = |kind: &str| header(failure, &format!("anthropic-ratelimit-{kind}-reset")).and_then(rfc3339);
-    let at = BUCKETS.into_iter().filter(|kind| empty(&kind)).filter_map(reset).max()?;
+    let at = BUCKETS.into_iter().filter(|kind| empty(kind)).filter_map(reset).max()?;
     Some(until(at, failure.now))
 }
 

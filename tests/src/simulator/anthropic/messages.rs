@@ -96,7 +96,7 @@ fn check(asked: &Asked, generates: bool) -> Result<Value, String> {
     if !body["model"].is_string() {
         return Err("model: Field required".into());
     }
-    if generates && !body["max_tokens"].as_u64().is_some_and(|most| most > 0) {
+    if generates && body["max_tokens"].as_u64().is_none_or(|most| most == 0) {
         return Err("max_tokens: Field required".into());
     }
     let Some(messages) = body["messages"].as_array().filter(|messages| !messages.is_empty()) else {
@@ -139,7 +139,9 @@ fn speak(speech: &mut Speech, script: &Script, body: &Value) -> Spoken {
             "tool_use".clone_into(&mut stop);
         }
         Answer::Tools(all) => {
-            all.iter().for_each(|(name, input)| speech.tool(name, input));
+            for (name, input) in &all {
+                speech.tool(name, input);
+            }
             "tool_use".clone_into(&mut stop);
         }
         Answer::Cut(reason, text) => {
@@ -157,8 +159,8 @@ fn speak(speech: &mut Speech, script: &Script, body: &Value) -> Spoken {
 
 /// What the last message of the user asks for. Clients put reminders of their own beside the person's words.
 fn prompt(body: &Value) -> Prompt {
-    let messages = body["messages"].as_array().into_iter().flatten();
-    let last = messages.filter(|message| message["role"] == "user").next_back().unwrap_or(&Value::Null);
+    let mut messages = body["messages"].as_array().into_iter().flatten();
+    let last = messages.rfind(|message| message["role"] == "user").unwrap_or(&Value::Null);
     let blocks: Vec<&Value> = last["content"].as_array().into_iter().flatten().collect();
     let said = |block: &&&Value| {
         block["text"].as_str().is_some_and(|text| !text.trim_start().starts_with("<system-reminder>"))

@@ -70,15 +70,17 @@ async fn claude_code_runs_a_tool_and_sends_its_output() {
 }
 
 #[tokio::test]
-async fn claude_code_ends_at_once_with_the_vendors_words_where_it_cannot_go_on() {
+async fn claude_code_ends_with_the_vendors_words_where_it_cannot_go_on() {
     let Some(claude) = cli() else { return };
-    let stage = stage(QUICK).await;
+    let stage = stage("").await;
     let refusal = Refusal::Invalid("the moon is full".into());
     stage.simulator.anthropic().account("cleo").refuse(Some(refusal));
     let run = turn(&claude, &stage, "say PONG-7731").await;
     assert_ne!(run.code, Some(0), "{}", run.text());
     assert!(run.text().contains("the moon is full"), "{}", run.text());
-    stage.expect(&[&answered(400)]).await;
+    // It tries again with less in its request each time; we add nothing to that.
+    let once = answered(400);
+    stage.expect(&vec![once.as_str(); stage.simulator.record().count(MESSAGES)]).await;
 }
 
 #[tokio::test]

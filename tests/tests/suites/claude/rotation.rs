@@ -12,7 +12,7 @@ use super::{
 const QUICK: &str = "[pool]\nacquire_timeout = \"100ms\"";
 
 /// Two accounts, of which ada refuses.
-async fn pair(stage: Stage, refusal: Refusal) -> Stage {
+fn pair(stage: Stage, refusal: Refusal) -> Stage {
     stage.simulator.anthropic().account("ada").refuse(Some(refusal));
     stage
 }
@@ -44,7 +44,7 @@ fn haiku() -> Value {
 
 #[tokio::test]
 async fn a_login_that_is_used_up_rests_as_a_whole_until_its_reset() {
-    let stage = pair(logins(&["ada", "ben"]).await, Refusal::UsedUp(HOUR)).await;
+    let stage = pair(logins(&["ada", "ben"]).await, Refusal::UsedUp(HOUR));
     meet(&stage).await;
     for _ in 0..3 {
         assert_eq!(said(&stage.claude("PING").await), "PING");
@@ -60,7 +60,7 @@ async fn a_login_that_is_used_up_rests_as_a_whole_until_its_reset() {
 
 #[tokio::test]
 async fn a_throttle_rests_the_model_and_leaves_the_others_alone() {
-    let stage = pair(keys(&["ada", "ben"]).await, Refusal::RateLimited(Some(600))).await;
+    let stage = pair(keys(&["ada", "ben"]).await, Refusal::RateLimited(Some(600)));
     meet(&stage).await;
     assert_eq!(stage_cooling(&stage, "claude-opus-5-5").await, 1);
     stage.simulator.anthropic().account("ada").refuse(None);
@@ -174,7 +174,7 @@ async fn where_nobody_serves_a_client_it_is_told_why() {
         (Refusal::NotAllowed, 403, "currently not allowed for this organization"),
         (Refusal::NotSupported, 403, "currently not supported"),
     ] {
-        let stage = pair(logins(&["ada"]).await, refusal).await;
+        let stage = pair(logins(&["ada"]).await, refusal);
         let answer = stage.claude("PING").await;
         let (given, _, message) = error(&answer);
         assert_eq!(given, status, "{message}");
@@ -185,7 +185,7 @@ async fn where_nobody_serves_a_client_it_is_told_why() {
 
 #[tokio::test]
 async fn a_login_that_refuses_even_claude_code_is_not_usable_here() {
-    let stage = pair(logins(&["ada", "ben"]).await, Refusal::OnlyClaudeCode).await;
+    let stage = pair(logins(&["ada", "ben"]).await, Refusal::OnlyClaudeCode);
     for _ in 0..4 {
         assert_eq!(said(&ask_as_claude_code(&stage, "PING").await), "PING");
     }
@@ -200,7 +200,7 @@ async fn accounts_that_the_vendor_has_closed_are_out_with_a_reason() {
     for (refusal, expected) in
         [(Refusal::OrganizationDisabled, "organization_disabled"), (Refusal::Unpaid, "payment_required")]
     {
-        let stage = pair(logins(&["ada", "ben"]).await, refusal).await;
+        let stage = pair(logins(&["ada", "ben"]).await, refusal);
         meet(&stage).await;
         let account = stage.account_when("ada", |account| account["state"] == "suspended").await;
         assert_eq!(code(&account), ("suspended", expected));
