@@ -29,6 +29,7 @@ pub struct Metrics {
     in_flight: IntGaugeVec,
     accounts: IntGaugeVec,
     quota: GaugeVec,
+    sockets: IntCounterVec,
 }
 
 impl Metrics {
@@ -98,6 +99,11 @@ impl Metrics {
                 &["provider", "state"],
             )?,
             quota,
+            sockets: counter(
+                "pollux_websocket_closes_total",
+                "WebSockets closed, by who ended them and with which code.",
+                &["provider", "by", "code"],
+            )?,
             registry,
         })
     }
@@ -145,6 +151,11 @@ impl Metrics {
     /// A refresh has ended: `fresh`, `later` or `dead`.
     pub fn refreshed(&self, provider: &str, outcome: &str) {
         self.refreshes.with_label_values(&[provider, outcome]).inc();
+    }
+
+    /// A socket has ended.
+    pub fn socket_closed(&self, provider: &str, by: &str, code: u16) {
+        self.sockets.with_label_values(&[provider, by, &code.to_string()]).inc();
     }
 
     /// An answer's tokens.

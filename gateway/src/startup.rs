@@ -11,7 +11,7 @@ use crate::{
     login::{Logins, Loopback},
     metrics::Metrics,
     routes,
-    serve::Context,
+    serve::{Context, Phase},
     server::Server,
     settings::Settings,
     store::{Opening, Row, Store},
@@ -20,7 +20,7 @@ use pollux_sdk::{Provider, Redirect, Secret};
 use std::{
     collections::BTreeMap,
     net::{SocketAddr, TcpListener},
-    sync::{Arc, atomic::AtomicBool},
+    sync::Arc,
     time::SystemTime,
 };
 use tokio::{sync::watch, task::JoinSet};
@@ -80,7 +80,7 @@ impl Gateway {
             services,
             logins,
             store: store.clone(),
-            draining: AtomicBool::new(false),
+            phase: watch::Sender::new(Phase::Serving),
             running: Arc::default(),
             metrics,
             began: std::time::Instant::now(),

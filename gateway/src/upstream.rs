@@ -6,9 +6,11 @@
 mod account_io;
 mod client;
 mod pace;
+mod socket;
 
 pub use account_io::AccountIo;
 pub use client::{Profile, install_crypto};
+pub use socket::{Dialled, Wire};
 
 use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt, stream::BoxStream};
@@ -20,6 +22,8 @@ use tokio::time::timeout;
 #[derive(Debug, Clone)]
 pub struct Upstream {
     client: reqwest::Client,
+    /// Upgrades are a matter of HTTP/1.1.
+    sockets: reqwest::Client,
 }
 
 /// A reply whose body is still coming.
@@ -67,7 +71,8 @@ impl Upstream {
     /// # Errors
     /// Fails on a proxy that cannot be used.
     pub fn new(profile: &Profile) -> Result<Self, reqwest::Error> {
-        Ok(Self { client: profile.client()? })
+        let sockets = Profile { multiplexing: false, ..profile.clone() };
+        Ok(Self { client: profile.client()?, sockets: sockets.client()? })
     }
 
     /// Sends, and waits for the head.
@@ -75,18 +80,22 @@ impl Upstream {
     /// # Errors
     /// Says whether the request may have reached upstream.
     pub async fn open(&self, request: Request, limit: Duration) -> Result<Coming, NoReply> {
-        let sent = self
-            .client
-            .request(request.method, request.url)
-            .headers(request.headers)
-            .body(request.body)
-            .send();
-        let reply = timeout(limit, sent)
-            .await
-            .map_err(|_| NoReply { sent: true, text: format!("no answer within {limit:?}") })?
-            .map_err(no_reply)?;
+        let sent = self.client.request(request.method, request.url).headers(request.headers);
+        head(sent.body(request.body), limit).await.map(Coming::from)
+    }
+}
+
+async fn head(request: reqwest::RequestBuilder, limit: Duration) -> Result<reqwest::Response, NoReply> {
+    timeout(limit, request.send())
+        .await
+        .map_err(|_| NoReply { sent: true, text: format!("no answer within {limit:?}") })?
+        .map_err(no_reply)
+}
+
+impl From<reqwest::Response> for Coming {
+    fn from(reply: reqwest::Response) -> Self {
         let (status, headers) = (reply.status(), reply.headers().clone());
-        Ok(Coming { status, headers, body: reply.bytes_stream().boxed() })
+        Self { status, headers, body: reply.bytes_stream().boxed() }
     }
 }
 

@@ -358,6 +358,12 @@ impl Schedule {
         entries.into_iter().map(|entry| (entry.account.id, told(entry))).collect()
     }
 
+    /// Whether one account could serve a model now.
+    pub fn standing_of(&self, id: AccountId, model: &str, now: SystemTime) -> Standing {
+        let model = self.models.get(model).copied().unwrap_or(usize::MAX);
+        self.entry(id).map_or(Standing::Disabled, |entry| entry.standing(model, now))
+    }
+
     fn serves(&self, id: AccountId, model: usize, ask: &Ask<'_>) -> bool {
         self.standing(id, model) == Standing::Ready && !ask.tried.contains(&id)
     }
