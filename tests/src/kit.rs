@@ -28,6 +28,7 @@ mod log;
 mod postgres;
 mod program;
 mod raw;
+mod socket;
 mod sse;
 mod stage;
 
@@ -42,6 +43,7 @@ pub use installed::installed;
 pub use log::Log;
 pub use program::{Program, Run, Running};
 pub use raw::{Closing, Raw};
+pub use socket::{Refused, Socket};
 pub use sse::{End, Event, Events};
 pub use stage::{Stage, contents};
 

@@ -297,7 +297,10 @@ impl Line {
         if self.client.is_sending() {
             return None;
         }
-        if self.vendor.heard().elapsed() > silent || !state.turns.is_empty() && quiet > limits.idle {
+        let unheard = self.vendor.heard().elapsed();
+        // A large message takes its time.
+        let waiting = if self.vendor.is_receiving() { quiet.min(unheard) } else { quiet };
+        if unheard > silent || !state.turns.is_empty() && waiting > limits.idle {
             return Some(End::Lost);
         }
         (state.turns.is_empty() && quiet > limits.socket_idle).then_some(End::Idle)

@@ -6,12 +6,14 @@ use futures_util::SinkExt;
 use std::{
     cell::{Cell, RefCell},
     future::poll_fn,
+    rc::Rc,
     time::Duration,
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     time::{Instant, timeout},
 };
+use tokio_util::io::InspectReader;
 use yawc::{
     CompressionLevel, Frame, Options, Role, WebSocket, WebSocketError, close::CloseCode, frame::OpCode,
 };
@@ -20,6 +22,8 @@ use yawc::{
 pub const MESSAGE_BYTES: usize = 64 << 20;
 /// Smaller messages are not worth their compression.
 const DEFLATE_BYTES: usize = 1024;
+/// What control frames come to at most, a few at a time.
+const PONG_BYTES: usize = 1024;
 /// A side that takes no byte for so long is gone.
 const WRITE_LIMIT: Duration = Duration::from_mins(2);
 /// For the other side to close, too.
@@ -27,12 +31,17 @@ const FAREWELL: Duration = Duration::from_secs(1);
 
 /// A side. Reading and writing go on at once, within one task.
 pub struct Side<S> {
-    socket: RefCell<WebSocket<S>>,
-    heard: Cell<Instant>,
+    socket: RefCell<WebSocket<Noting<S>>>,
+    received: Received,
     sending: Cell<u32>,
     /// Its close is on its way already.
     closing: Cell<bool>,
 }
+
+/// When the last byte came, and how many since the last message.
+type Received = Rc<Cell<(Instant, usize)>>;
+/// A connection that notes what comes.
+type Noting<S> = InspectReader<S, Box<dyn FnMut(&[u8])>>;
 
 /// What a side says.
 #[derive(Debug, PartialEq, Eq)]
@@ -70,18 +79,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Side<S> {
             .with_limits(MESSAGE_BYTES + 1, MESSAGE_BYTES + 1)
             .with_compression_level(CompressionLevel::fast())
             .with_compression_threshold(DEFLATE_BYTES);
+        let received: Received = Rc::new(Cell::new((Instant::now(), 0)));
+        let noted = Rc::clone(&received);
+        let note = move |bytes: &[u8]| noted.set((Instant::now(), noted.get().1.saturating_add(bytes.len())));
+        let io = InspectReader::new(io, Box::new(note) as Box<dyn FnMut(&[u8])>);
         let socket = WebSocket::from_stream_with_extensions(io, role, extension, options)?;
-        Ok(Self {
-            socket: RefCell::new(socket),
-            heard: Cell::new(Instant::now()),
-            sending: Cell::new(0),
-            closing: Cell::new(false),
-        })
+        Ok(Self { socket: RefCell::new(socket), received, sending: Cell::new(0), closing: Cell::new(false) })
     }
 
     /// When anything came from it last.
     pub fn heard(&self) -> Instant {
-        self.heard.get()
+        self.received.get().0
+    }
+
+    /// Whether a message is on its way, and not just a pong.
+    pub fn is_receiving(&self) -> bool {
+        self.received.get().1 > PONG_BYTES
     }
 
     /// Whether it has yet to take something.
@@ -97,7 +110,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Side<S> {
                 // yawc says goodbye itself, but not where fragments are out of order.
                 self.closing.set(!matches!(error, WebSocketError::InvalidFragment));
             })?;
-            self.heard.set(Instant::now());
+            self.received.set((self.heard(), 0));
             match frame.opcode() {
                 OpCode::Text => {
                     let text = frame.into_payload();

@@ -19,9 +19,12 @@ mod login;
 mod refusal;
 mod request;
 mod responses;
+mod socket;
 
 pub use catalogue::Model;
 pub use refusal::Refusal;
+pub use socket::Socket;
+pub(crate) use socket::talk;
 
 /// The public client of the Codex CLI.
 pub const CLIENT_ID: &str = "app_EMoamEEZ73f0CkXaXp7hrann";
@@ -86,11 +89,25 @@ pub struct Habits {
     pub strict_dialect: bool,
     /// Unsupported parameters are refused in the form with an `error` object instead of `detail`.
     pub error_lane: bool,
+    /// Upgrades are taken; otherwise they get 426.
+    pub sockets: bool,
+    /// Sockets compress where the client offers it.
+    pub socket_deflate: bool,
+    /// Sockets open with a ping.
+    pub socket_ping: bool,
 }
 
 impl Default for Habits {
     fn default() -> Self {
-        Self { empty_output: false, rate_limits_event: true, strict_dialect: false, error_lane: false }
+        Self {
+            empty_output: false,
+            rate_limits_event: true,
+            strict_dialect: false,
+            error_lane: false,
+            sockets: true,
+            socket_deflate: true,
+            socket_ping: false,
+        }
     }
 }
 
@@ -105,6 +122,7 @@ pub(crate) struct State {
     grants: HashMap<String, Grant>,
     reuses: Vec<Reuse>,
     tally: Tally,
+    sockets: Vec<Socket>,
 }
 
 impl Default for State {
@@ -119,6 +137,7 @@ impl Default for State {
             grants: HashMap::new(),
             reuses: Vec::new(),
             tally: Tally::default(),
+            sockets: Vec::new(),
         }
     }
 }
@@ -227,6 +246,11 @@ impl OpenAi {
     /// What the models say.
     pub fn script(&self) -> &Script {
         &self.world.openai_script
+    }
+
+    /// Every socket so far, oldest first.
+    pub fn sockets(&self) -> Vec<Socket> {
+        lock(&self.world.openai).sockets.clone()
     }
 
     /// What happened at the token endpoint.
@@ -404,7 +428,7 @@ pub(crate) fn answer(world: &World, asked: &Asked) -> Reply {
         }
         ("POST", "/backend-api/codex/responses") => responses::create(state, &world.openai_script, asked),
         ("GET", "/backend-api/codex/responses") if asked.request.header("upgrade").is_some() => {
-            Reply::json(426, &json!({"detail": "Upgrade Required"}))
+            socket::handshake(state, asked)
         }
         ("GET", "/backend-api/codex/models") => catalogue::list(state, asked),
         ("GET", "/backend-api/wham/usage") => refusal::usage(state, asked),
