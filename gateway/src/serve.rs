@@ -76,7 +76,7 @@ pub async fn serve(
         (story.status, story.verdict) = (answer.status.as_u16(), "local");
         return respond(answer, call.shape, &id, Leaving::default());
     }
-    if let Err((word, refusal)) = check_model(&first.service, &call) {
+    if let Some((word, refusal)) = unserved(&first.service, &call) {
         return refuse(story, word, &refusal);
     }
     let wish = Wish { model: call.model.clone(), session: facts.session, follows: facts.follows };
@@ -91,17 +91,17 @@ pub async fn serve(
     respond(answer, call.shape, &id, leaving)
 }
 
-/// Whether the call is for a model that is served here; otherwise a word for the log, and what the client is told.
-pub fn check_model(service: &Service, call: &Call) -> Result<(), (&'static str, Fault)> {
+/// Why the call's model is not served here, if so: a word for the log, and what the client is told.
+pub fn unserved(service: &Service, call: &Call) -> Option<(&'static str, Fault)> {
     if call.model.is_empty() {
-        return Err(("bad_body", Fault::bad_request(Some("model"), "`model` is required")));
+        return Some(("bad_body", Fault::bad_request(Some("model"), "`model` is required")));
     }
     let models = &service.provider.descriptor().models;
     if models.iter().any(|model| model.id == call.model) {
-        return Ok(());
+        return None;
     }
     let known: Vec<&str> = models.iter().map(|model| model.id.as_str()).collect();
-    Err(("unknown_model", Fault::unknown_model(call.endpoint.dialect, &call.model, &known)))
+    Some(("unknown_model", Fault::unknown_model(call.endpoint.dialect, &call.model, &known)))
 }
 
 /// Makes a call of what came in.

@@ -123,8 +123,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
             return Err(invalid("only clients mask"));
         }
         let (length, mut head) = match second & 0x7f {
-            126 => (bytes.get(2..4).map(|raw| usize::from(u16::from_be_bytes([raw[0], raw[1]]))), 4),
-            127 => {
+            0x7e => (bytes.get(2..4).map(|raw| usize::from(u16::from_be_bytes([raw[0], raw[1]]))), 4),
+            0x7f => {
                 let raw = bytes.get(2..10).and_then(|raw| <[u8; 8]>::try_from(raw).ok());
                 (raw.and_then(|raw| usize::try_from(u64::from_be_bytes(raw)).ok()), 10)
             }
@@ -188,11 +188,11 @@ pub fn encode(frame: &Frame, side: Side, deflate: bool) -> Vec<u8> {
     match u16::try_from(payload.len()) {
         Ok(length @ ..126) => out.push(mask | u8::try_from(length).unwrap_or_default()),
         Ok(length) => {
-            out.push(mask | 126);
+            out.push(mask | 0x7e);
             out.extend(length.to_be_bytes());
         }
         Err(_) => {
-            out.push(mask | 127);
+            out.push(mask | 0x7f);
             out.extend((payload.len() as u64).to_be_bytes());
         }
     }
@@ -256,7 +256,7 @@ mod tests {
             let mut client = Frames::new(one, Side::Client, deflate, BytesMut::new());
             let mut server = Frames::new(other, Side::Server, deflate, BytesMut::new());
             for size in [0, 1, 125, 126, 70_000, 1_000_000] {
-                let noise: Vec<u8> = (0..size).map(|at: usize| (at * at % 251) as u8).collect();
+                let noise: Vec<u8> = (0..251).cycle().take(size).collect();
                 for frame in [Frame::Binary(noise.clone().into()), Frame::Text("x".repeat(size).into())] {
                     client.send(&frame).await.unwrap();
                     assert_eq!(server.next().await.unwrap(), Some(frame.clone()), "{size}");

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     pool::{Standing, Wish},
     relay::{Answer, Body, Relay, Service},
-    serve::{Context, Phase, check_model},
+    serve::{Context, Phase, unserved},
     story::Story,
 };
 use bytes::Bytes;
@@ -185,8 +185,8 @@ impl Line {
             self.service.pool.standing_of(state.grant.id(), &call.model, SystemTime::now()),
             Standing::Cooling(_) | Standing::Unserved | Standing::Disabled
         );
-        let served = check_model(&self.service, &call);
-        if choosy && out && served.is_ok() && state.turns.is_empty() {
+        let refusal = unserved(&self.service, &call);
+        if choosy && out && refusal.is_none() && state.turns.is_empty() {
             return if continues { Admitted::Spent } else { Admitted::Elsewhere };
         }
         let mut story = self.turn_story(&call, state.grant.label());
@@ -194,7 +194,7 @@ impl Line {
             (story.status, story.verdict) = (refusal.status, word);
             Admitted::Refused(refusal.frame(dialect))
         };
-        if let Err((word, refusal)) = served {
+        if let Some((word, refusal)) = refusal {
             return refuse(word, &refusal);
         }
         if *self.context.phase.borrow() != Phase::Serving {

@@ -8,7 +8,7 @@ use crate::{
     bridge,
     pool::{Grant, Wish},
     relay::{Answer, Body, Relay},
-    serve::{Context, Owner, ask, check_model, fault, respond},
+    serve::{Context, Owner, ask, fault, respond, unserved},
     server::Leaving,
     story::Story,
     upstream::Wire,
@@ -68,7 +68,7 @@ pub async fn serve(
         }
     };
     let (facts, mut call) = ask(&owner, &request, Payload::default());
-    if check_model(&service, &call).is_err() {
+    if unserved(&service, &call).is_some() {
         // A hint at best: what counts is said frame by frame.
         call.model.clear();
     }

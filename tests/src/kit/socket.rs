@@ -168,12 +168,9 @@ impl Socket {
     /// Reads to the end and answers the close: its code, or nothing where the connection just ended.
     pub async fn closed(&mut self) -> Option<u16> {
         loop {
-            match self.next(LIMIT).await? {
-                Frame::Close(code, reason) => {
-                    let _ = self.frames.send(&Frame::Close(code, reason)).await;
-                    return Some(code.unwrap_or(1005));
-                }
-                _ => continue,
+            if let Frame::Close(code, reason) = self.next(LIMIT).await? {
+                let _ = self.frames.send(&Frame::Close(code, reason)).await;
+                return Some(code.unwrap_or(1005));
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use pollux_tests::frames::Frame;
 use pollux_tests::kit::{Gateway, Refused, Socket, Stage, get, wait_until};
-use pollux_tests::simulator::{Fault, Gate, Injection, Simulator, openai};
+use pollux_tests::simulator::{Fault, Gate, Injection, Received, Simulator, openai};
 use serde_json::{Value, json};
 use std::future::ready;
 use std::time::{Duration, Instant};
@@ -40,7 +40,7 @@ fn openers(stage: &Stage) -> Vec<String> {
 
 fn frames(stage: &Stage) -> Vec<Value> {
     let all = stage.simulator.record().on("/codex/responses");
-    all.iter().filter(|one| one.method == "FRAME").map(|one| one.json()).collect()
+    all.iter().filter(|one| one.method == "FRAME").map(Received::json).collect()
 }
 
 /// Waits for the line of a socket that is over.
@@ -451,10 +451,10 @@ async fn a_client_that_reads_nothing_stops_its_own_upstream_and_nobody_elses() {
     let patient = Gateway::builder().config("[upstream]\nstream_idle_timeout = \"60s\"");
     let stage = Stage::with(simulator, patient, &[], &["bob"]).await;
     let mut lazy = open(&stage).await;
-    stage.simulator.inject(Injection::new(Fault::HugeAfter(2, 48 << 20)).method("FRAME"));
-    stage.simulator.inject(Injection::new(Fault::HugeAfter(2, 48 << 20)).method("FRAME"));
-    lazy.send(&create("x")).await;
-    lazy.send(&create("x")).await;
+    let huge = Injection::new(Fault::HugeAfter(2, 48 << 20)).method("FRAME").containing("lazy");
+    stage.simulator.inject(huge.always());
+    lazy.send(&create("lazy")).await;
+    lazy.send(&create("lazy")).await;
     let mut other = open(&stage).await;
     assert_eq!(kinds(&other.turn(&create("y")).await).last(), Some(&"response.completed"));
     let ended = stage.simulator.record().on("/codex/responses");

@@ -248,17 +248,15 @@ impl Talk<'_> {
         let mut guard = lock(&self.world.openai);
         let state = &mut *guard;
         let label = self.account.clone().unwrap_or_default();
-        let earlier = match frame["previous_response_id"].as_str() {
-            None => Vec::new(),
-            Some(id) => match self.history.get(id) {
-                Some(items) => items.clone(),
-                None => {
-                    let message = format!("Previous response with id '{id}' not found.");
-                    let code = "previous_response_not_found".to_owned();
-                    return Refusal::Invalid(code, message, Some("previous_response_id".into())).reply("");
-                }
-            },
-        };
+        let mut earlier = Vec::new();
+        if let Some(id) = frame["previous_response_id"].as_str() {
+            let Some(items) = self.history.get(id) else {
+                let message = format!("Previous response with id '{id}' not found.");
+                let code = "previous_response_not_found".to_owned();
+                return Refusal::Invalid(code, message, Some("previous_response_id".into())).reply("");
+            };
+            earlier.clone_from(items);
+        }
         let mut body = frame.clone();
         let Some(members) = body.as_object_mut() else { return Refusal::Detail("Invalid".into()).reply("") };
         members.remove("type");
