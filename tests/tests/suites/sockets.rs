@@ -43,6 +43,12 @@ fn frames(stage: &Stage) -> Vec<Value> {
     all.iter().filter(|one| one.method == "FRAME").map(Received::json).collect()
 }
 
+/// Nothing is left of the account, and its usage says so, too.
+fn exhaust(stage: &Stage, label: &str) {
+    let account = stage.simulator.openai().account(label);
+    account.used(100.0, 10.0).refuse(Some(openai::Refusal::UsageLimitReached(HOUR)));
+}
+
 /// Waits for the line of a socket that is over.
 pub(super) async fn told(stage: &Stage) -> String {
     assert!(stage.gateway.log().wait_for("status=101", LIMIT).await, "{}", stage.gateway.log().text());
@@ -140,7 +146,7 @@ async fn a_refusal_at_the_handshake_moves_on_before_the_client_sees_anything() {
     for refusal in [openai::Refusal::UsageLimitReached(HOUR), openai::Refusal::TokenInvalidated] {
         let stage = Stage::start("", &[], &["bob", "carol"]).await;
         let out = stage.simulator.openai().account("bob");
-        out.refuse(Some(refusal.clone()));
+        out.used(100.0, 10.0).refuse(Some(refusal.clone()));
         for _ in 0..2 {
             let mut socket = open(&stage).await;
             assert_eq!(kinds(&socket.turn(&create("x")).await).last(), Some(&"response.completed"));
@@ -156,7 +162,7 @@ async fn a_refusal_at_the_handshake_moves_on_before_the_client_sees_anything() {
 #[tokio::test]
 async fn who_is_left_alone_gets_a_plain_http_error() {
     let stage = Stage::start("[pool]\nacquire_timeout = \"300ms\"", &[], &["bob"]).await;
-    stage.simulator.openai().account("bob").refuse(Some(openai::Refusal::UsageLimitReached(HOUR)));
+    exhaust(&stage, "bob");
     for _ in 0..2 {
         let refused = try_open(&stage, &[]).await.expect_err("nobody can serve");
         assert_eq!(refused.status, 429, "{refused:?}");
@@ -245,7 +251,7 @@ async fn frames_that_ask_for_nothing_are_passed_on_and_get_nothing() {
 async fn an_error_frame_is_the_vendors_own_and_settles_the_account() {
     let stage = Stage::start("[pool]\nacquire_timeout = \"300ms\"", &[], &["bob"]).await;
     let mut socket = open(&stage).await;
-    stage.simulator.openai().account("bob").refuse(Some(openai::Refusal::UsageLimitReached(HOUR)));
+    exhaust(&stage, "bob");
     let error = socket.turn(&create("x")).await.pop().unwrap();
     assert_eq!((&error["type"], &error["status"]), (&json!("error"), &json!(429)));
     assert_eq!(error["error"]["type"], "usage_limit_reached");
@@ -264,7 +270,7 @@ async fn a_client_is_sent_to_another_account_when_its_own_runs_dry() {
     let mut socket = open(&stage).await;
     let first = openers(&stage)[0].clone();
     assert_eq!(kinds(&socket.turn(&create("x")).await).last(), Some(&"response.completed"));
-    stage.simulator.openai().account(&first).refuse(Some(openai::Refusal::UsageLimitReached(HOUR)));
+    exhaust(&stage, &first);
     socket.send(&create("y")).await;
     assert_eq!(socket.closed().await, Some(1013), "try again: there is another one");
     let mut socket = open(&stage).await;
@@ -279,7 +285,7 @@ async fn a_conversation_that_begins_anew_moves_while_its_socket_stays() {
     let first = openers(&stage)[0].clone();
     let answer = socket.turn(&create("x")).await;
     // Another client finds out that the account is at its limit.
-    stage.simulator.openai().account(&first).refuse(Some(openai::Refusal::UsageLimitReached(HOUR)));
+    exhaust(&stage, &first);
     let other = if first == "bob" { "carol" } else { "bob" };
     let id = stage.account(other).await["id"].clone();
     assert_eq!(stage.admin("POST", &format!("/admin/accounts/{id}/pause"), "").await.status, 200);
@@ -472,7 +478,7 @@ async fn a_moved_session_says_nothing_of_its_former_account() {
     let socket = try_open(&stage, &session).await.unwrap();
     let first = openers(&stage)[0].clone();
     assert_eq!(socket.close(1000).await, Some(1000));
-    stage.simulator.openai().account(&first).refuse(Some(openai::Refusal::UsageLimitReached(HOUR)));
+    exhaust(&stage, &first);
     let mut socket = try_open(&stage, &session).await.unwrap();
     let mut turn = create("x");
     turn["client_metadata"] = json!({"x-codex-turn-state": "state-of-the-first", "x-codex-window-id": "w:0"});

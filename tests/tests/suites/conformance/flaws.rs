@@ -99,7 +99,9 @@ impl Provider for Flawed {
             "each sample call becomes a request" if lease.moved => {
                 return Err(Refusal::Request("not after a move".to_owned()));
             }
-            "a client's wrong body is never the credential's fault" if !call.body.is_object() => {
+            "a client's wrong body is never the credential's fault"
+                if call.shape != Shape::Socket && !call.body.is_object() =>
+            {
                 return Err(Reason::new("odd", "the body is odd").into());
             }
             "an unusable token is never the client's fault" if access.is_none() => {
@@ -125,7 +127,7 @@ impl Provider for Flawed {
             "requests go to the configured `api_url`" => {
                 "https://vendor.example/chat".clone_into(&mut request.url);
             }
-            "unknown members of a body go upstream byte for byte" => {
+            "unknown members of a body go upstream byte for byte" if call.shape != Shape::Socket => {
                 let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
                 request.body = body.to_string().into();
             }

@@ -219,7 +219,7 @@ pub(super) fn samples() -> Value {
                 {"data": {"object": "chunk", "late": true, "id": "c-1", "usage": usage}},
                 {"data": "[DONE]"}]},
             {"name": "whole", "call": 1, "body": {"object": "chat", "id": "c-2", "usage": usage}, "usage": usage, "id": "c-2"},
-            {"name": "talk", "call": 4, "events": [{"data": {"object": "chunk"}}, {"data": "[DONE]"}]},
+            {"name": "talk", "call": 4, "events": [{"name": "start", "data": {}}, {"data": {"object": "chunk"}}, {"data": "[DONE]"}]},
             {"name": "echo", "call": 2, "body": {"deep": []}}
         ],
         "faults": [
