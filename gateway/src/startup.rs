@@ -12,7 +12,7 @@ use crate::{
     login::{Logins, Loopback},
     metrics::Metrics,
     routes,
-    serve::Context,
+    serve::{Context, Phase},
     server::Server,
     settings::{Basic, Settings},
     store::{Opening, Row, Store, StoreError},
@@ -22,7 +22,7 @@ use pollux_sdk::{Provider, Redirect, Secret};
 use std::{
     collections::BTreeMap,
     net::{SocketAddr, TcpListener},
-    sync::{Arc, atomic::AtomicBool},
+    sync::Arc,
     time::SystemTime,
 };
 use tokio::{sync::watch, task::JoinSet};
@@ -78,7 +78,7 @@ impl Gateway {
             services,
             logins,
             store: store.clone(),
-            draining: AtomicBool::new(false),
+            phase: watch::Sender::new(Phase::Serving),
             running: Arc::default(),
             metrics,
             began: std::time::Instant::now(),

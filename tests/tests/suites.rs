@@ -33,6 +33,8 @@ mod suites {
     mod settings;
     mod shutdown;
     mod smoke;
+    mod sockets;
+    mod sockets_down;
     mod sticky;
     mod storage;
     mod streams;

@@ -142,6 +142,11 @@ impl Pool {
         state.told(state.schedule.explain(&Ask::default(), now))
     }
 
+    /// Whether one account could serve a model now.
+    pub fn standing_of(&self, id: AccountId, model: &str, now: SystemTime) -> Standing {
+        self.lock().schedule.standing_of(id, model, now)
+    }
+
     /// Every account in the order of choice, and whether it could serve this wish now: by the same rules as a
     /// live choice. Also says whom it would be given.
     pub fn explain(&self, wish: &Wish, now: SystemTime) -> (Vec<(Arc<Held>, Standing)>, Option<AccountId>) {
