@@ -7,6 +7,7 @@ mod suites {
     mod auth;
     mod bodies;
     mod browser;
+    mod claude;
     mod clients;
     mod command_line;
     mod conformance;
