@@ -54,7 +54,6 @@ impl Gateway {
         })?;
         listener.set_nonblocking(true).map_err(StartError::Io)?;
         let port = listener.local_addr().map_err(StartError::Io)?.port();
-        takeover::back_up(&basic.database_url).await?;
         let store = open_store(basic).await?;
         takeover::take_over(&store, &providers).await?;
         let metrics = Arc::new(Metrics::new().map_err(|error| StartError::Io(std::io::Error::other(error)))?);
@@ -110,6 +109,8 @@ pub(crate) async fn open_store(basic: &Basic) -> Result<Store, StoreError> {
     let sealing = std::env::var("POLLUX_SEALING_KEY").ok().filter(|key| !key.is_empty()).map(Secret::new);
     let opening =
         Opening { url: &basic.database_url, key_file: basic.key_file.as_deref(), key: sealing.as_ref() };
+    // Whoever opens it first: an older system's database is copied before anything in it changes.
+    takeover::back_up(&basic.database_url).await?;
     Store::open(opening).await
 }
 
