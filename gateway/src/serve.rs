@@ -75,11 +75,11 @@ pub async fn serve(
         (story.status, story.verdict) = (answer.status.as_u16(), "local");
         return respond(answer, call.shape, &id, Leaving::default());
     }
-    let models = &first.service.provider.descriptor().models;
     if call.model.is_empty() {
         return refuse(story, "bad_body", &Fault::bad_request(Some("model"), "`model` is required"));
     }
-    if !models.iter().any(|model| model.id == call.model) {
+    if !first.service.offers(&call.model) {
+        let models = &first.service.provider.descriptor().models;
         let known: Vec<&str> = models.iter().map(|model| model.id.as_str()).collect();
         return refuse(story, "unknown_model", &Fault::unknown_model(dialect, &call.model, &known));
     }

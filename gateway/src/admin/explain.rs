@@ -23,7 +23,7 @@ pub(super) fn explain(context: &Context, request: &HttpRequest) -> HttpResponse 
         let model = model.ok_or_else(|| Fault::bad_request(Some("model"), "`model` is required"))?;
         let offered = |service: &&Arc<Service>| {
             let wanted = query.get("provider").is_none_or(|provider| provider == service.id());
-            wanted && service.provider.descriptor().models.iter().any(|one| one.id == model)
+            wanted && service.offers(&model)
         };
         let wish = Wish { model: model.clone(), session: query.get("session").cloned(), follows: None };
         let now = SystemTime::now();

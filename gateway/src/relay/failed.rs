@@ -51,8 +51,9 @@ impl Failed {
                 );
             }
         };
-        if ours && matches!(status, 401..=403) {
-            // The client would take it for a verdict on its own key.
+        let of_the_account = matches!(verdict.effect, Effect::Suspend(_)) && status == 400;
+        if ours && matches!(status, 401..=403) || of_the_account {
+            // The client would take it for a verdict on its own key, or on its request.
             let message = format!("it refused the gateway's credentials ({status})");
             return told(dialect, &Fault::upstream(about.title, &message));
         }
