@@ -15,6 +15,7 @@ mod suites {
     mod endpoints;
     mod enrolment;
     mod errors;
+    mod gemini_keys;
     mod ingestion;
     mod login;
     mod logs;

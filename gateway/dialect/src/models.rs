@@ -87,8 +87,8 @@ const fn methods(operation: Operation) -> &'static [&'static str] {
     }
 }
 
-/// `2026-11-21T10:00:00Z`, by the proleptic calendar; years beyond 9999 stop there.
-fn rfc3339(unix: u64) -> String {
+/// Unix seconds as `2026-11-21T10:00:00Z`, by the proleptic calendar; years beyond 9999 stop there.
+pub fn rfc3339(unix: u64) -> String {
     let unix = unix.min(253_402_300_799);
     let (days, second) = (unix / 86_400, unix % 86_400);
     // Counting years from March puts the leap day at their end.

@@ -57,7 +57,7 @@ fn bucket(window: &Window) -> Option<Value> {
     let left = 1.0 - window.used?.clamp(0.0, 1.0);
     let mut bucket =
         json!({"modelId": window.model.as_ref()?, "tokenType": "REQUESTS", "remainingFraction": left});
-    if let Some(at) = window.resets_at.and_then(stamp) {
+    if let Some(at) = window.resets_at.map(stamp) {
         bucket["resetTime"] = at.into();
     }
     Some(bucket)
