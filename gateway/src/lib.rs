@@ -33,6 +33,7 @@ pub mod startup;
 mod store;
 mod story;
 mod stream;
+mod token;
 mod upstream;
 
 pub use run::run;

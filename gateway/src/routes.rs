@@ -7,6 +7,7 @@ use crate::{
     relay::Service,
     resource,
     serve::{self, Context, Owner},
+    token,
 };
 use actix_web::{HttpRequest, Resource, http::Method, web};
 use pollux_dialect::{endpoints, versions};
@@ -108,6 +109,7 @@ fn provider_paths(provider: &dyn Provider) -> Vec<(String, Endpoint)> {
 /// Mounts everything.
 pub fn mount(app: &mut web::ServiceConfig, context: &Arc<Context>, table: &Table) {
     operator::mount(app, context);
+    token::mount(app, context);
     let paths: BTreeSet<&String> = table.keys().map(|(path, _)| path).collect();
     for path in paths {
         // A colon begins a method's name: `{model}` alone must not swallow it.

@@ -8,6 +8,7 @@ mod suites {
     mod bodies;
     mod browser;
     mod clients;
+    mod code_assist;
     mod command_line;
     mod conformance;
     mod crash;

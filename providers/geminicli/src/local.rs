@@ -46,9 +46,11 @@ fn tier() -> Value {
     })
 }
 
-/// What is left of the pool's daily allowance, as far as it is known: by model, the mean over its accounts.
+/// What is left of the pool's daily allowance, as far as it is known: by model, the mean over its accounts. Gemini
+/// CLI chooses among the models that it finds here, so only those offered are told.
 fn quota(pool: &PoolView<'_>) -> Value {
-    let buckets: Vec<Value> = pool.quota().windows.iter().filter_map(bucket).collect();
+    let offered = |window: &&Window| pool.models.iter().any(|model| Some(&model.id) == window.model.as_ref());
+    let buckets: Vec<Value> = pool.quota().windows.iter().filter(offered).filter_map(bucket).collect();
     let usable = pool.accounts.iter().filter(|account| account.usable).count();
     json!({"buckets": buckets, "pool": {"accounts": pool.accounts.len(), "usable": usable}})
 }
