@@ -39,15 +39,22 @@ fn claimed(owner: &Owner, call: &Call) -> Option<Answer> {
 fn list(owner: &Owner, wanted: Option<&str>, call: &Call) -> Answer {
     let about = owner.service.provider.descriptor();
     let dialect = call.endpoint.dialect;
-    let listed = |id| Listed { id, operations: about.operations, owned_by: about.id, ..Listed::default() };
     let models = owner.service.models();
-    let ids = models.iter().map(|model| model.id.as_str());
+    let listed = models.iter().map(|model| Listed {
+        id: &model.id,
+        entry: Some(&model.entry),
+        operations: about.operations,
+        owned_by: about.id,
+        ..Listed::default()
+    });
+    let listed: Vec<Listed<'_>> = listed.collect();
     let body = match wanted {
-        None => models_list(dialect, &ids.map(listed).collect::<Vec<_>>()),
-        Some(wanted) => match ids.clone().find(|id| *id == wanted) {
-            Some(id) => model_object(dialect, &listed(id)),
+        None => models_list(dialect, &listed),
+        Some(wanted) => match listed.iter().find(|model| model.id == wanted) {
+            Some(model) => model_object(dialect, model),
             None => {
-                return fault_answer(call, &Fault::unknown_model(dialect, wanted, &ids.collect::<Vec<_>>()));
+                let known: Vec<&str> = listed.iter().map(|model| model.id).collect();
+                return fault_answer(call, &Fault::unknown_model(dialect, wanted, &known));
             }
         },
     };

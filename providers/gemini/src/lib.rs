@@ -15,8 +15,8 @@ mod tests;
 
 use config::Config;
 use pollux_sdk::{
-    AccountError, Attempt, Call, ConfigError, Credential, Descriptor, Facts, Failure, Inbound, Io, Lease,
-    PoolView, Provider, Refusal, Reply, Settings, Survey, Verdict, async_trait, register_provider,
+    AccountError, Attempt, Call, ConfigError, Credential, Descriptor, Failure, Io, Lease, Provider, Refusal,
+    Settings, Survey, Verdict, async_trait, register_provider,
 };
 use serde_json::Value;
 use std::sync::Arc;
@@ -39,17 +39,11 @@ impl Provider for Gemini {
     fn descriptor(&self) -> &Descriptor {
         &self.descriptor
     }
-    fn probe(&self, inbound: &Inbound<'_>) -> Facts {
-        request::probe(inbound)
-    }
     fn prepare(&self, call: &Call, lease: &Lease<'_>) -> Result<Attempt, Refusal> {
         request::prepare(&self.config, call, lease)
     }
     fn classify(&self, call: &Call, failure: &Failure<'_>) -> Verdict {
         verdict::classify(call, failure)
-    }
-    fn answer(&self, call: &Call, pool: &PoolView<'_>) -> Option<Reply> {
-        reply::models(call, pool)
     }
     fn import(&self, file: &Value) -> Option<Credential> {
         account::import(file)

@@ -1,19 +1,12 @@
 use crate::config::Config;
 use crate::reply::Answer;
 use pollux_sdk::{
-    Attempt, Call, Facts, HeaderName, Inbound, Lease, Method, Operation, Plain, Reader, Reason, Refusal,
-    Request, Secret, Shape,
+    Attempt, Call, HeaderName, Lease, Method, Operation, Plain, Reader, Reason, Refusal, Request, Secret,
+    Shape,
 };
 
 /// What names itself truthfully: Google's own clients of this API.
 const TOOLS: [&str; 2] = ["GeminiCLI", "google-genai-sdk"];
-
-/// A list knows its model, too: one is asked for by name.
-pub(crate) fn probe(inbound: &Inbound<'_>) -> Facts {
-    let mut facts = inbound.facts();
-    facts.model = facts.model.or_else(|| inbound.model.map(Into::into));
-    facts
-}
 
 /// The client's own request under the account's key, in the version of the API that the client chose.
 pub(crate) fn prepare(config: &Config, call: &Call, lease: &Lease<'_>) -> Result<Attempt, Refusal> {

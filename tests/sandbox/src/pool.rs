@@ -17,6 +17,7 @@ pub(crate) const CODEX: [&str; 3] = ["gpt-5.6-sol", "gpt-5.5", "gpt-5.2-codex"];
 
 const GOOGLE: [&str; 3] = ["ada", "ben", "cleo"];
 const OPENAI: [&str; 3] = ["dora", "emil", "faye"];
+const KEYS: [&str; 2] = ["gina", "hugo"];
 const ADMIN_KEY: &str = "sandbox-admin";
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -61,8 +62,9 @@ pub(crate) async fn fill(simulator: &Simulator, port: u16) -> Result<(), Box<dyn
     openai.account("guest");
     let entry = |token: String| json!({ "refresh_token": token });
     let batches = [
-        ("geminicli", GOOGLE.map(|label| entry(google.account(label).refresh_token()))),
-        ("codex", OPENAI.map(|label| entry(openai.account(label).refresh_token()))),
+        ("geminicli", GOOGLE.map(|label| entry(google.account(label).refresh_token())).to_vec()),
+        ("codex", OPENAI.map(|label| entry(openai.account(label).refresh_token())).to_vec()),
+        ("gemini", KEYS.map(|label| json!({"api_key": google.key(label).text()})).to_vec()),
     ];
     for (provider, entries) in batches {
         let url = format!("http://127.0.0.1:{port}/{provider}/resource:add");
@@ -85,5 +87,5 @@ async fn active(port: u16) -> bool {
     let Ok(answer) = send("GET", &url, &[("authorization", &authorization)], "").await else { return false };
     let is_active = |account: &&Value| account["state"] == "active";
     let active = answer.json()["accounts"].as_array().map(|all| all.iter().filter(is_active).count());
-    active == Some(GOOGLE.len() + OPENAI.len())
+    active == Some(GOOGLE.len() + OPENAI.len() + KEYS.len())
 }

@@ -27,8 +27,8 @@ pub(crate) fn text(port: u16, folder: &Path) -> String {
 Pollux sandbox at {base}, key: {KEY}
 
 The vendors are simulated, and so are their models: an answer is what you said, repeated.
-Three Google and three OpenAI accounts are in the pool. Nothing leaves this machine, and
-nothing stays on it. Paste what you like into another terminal; Ctrl-C ends it all.
+Three Google accounts, three OpenAI accounts and two Gemini API keys are in the pool.
+Nothing leaves this machine, and nothing stays on it. Paste what you like into another terminal; Ctrl-C ends it all.
 
 == Gemini
 
@@ -39,6 +39,12 @@ curl -sS -w '\n' {base}/geminicli/v1beta/models/{gemini}:generateContent \
 curl -sSN '{base}/geminicli/v1beta/models/{gemini}:streamGenerateContent?alt=sse' \
   {google} \
   -d {said}
+
+== Gemini API keys
+
+curl -sS -w '\n' {base}/gemini/v1beta/models/gemini-embedding-001:embedContent \
+  {google} \
+  -d '{{"content":{{"parts":[{{"text":"Hello, Gemini"}}]}}}}'
 
 == OpenAI Responses
 

@@ -9,12 +9,15 @@ use std::time::Duration;
 
 const FLASH: &str = "gemini-2.5-flash";
 
-/// A gateway with a key for each of these labels.
+/// A gateway with a key for each of these labels, which have been asked for their models.
 async fn stage(config: &str, labels: &[&str]) -> (Simulator, Gateway) {
     let simulator = Simulator::start();
     let gateway = gateway(&simulator, config).await;
     bring(&simulator, &gateway, labels).await;
     wait_all(&gateway, labels.len(), "active").await;
+    let surveyed = |one: &Received| one.query("pageSize") == Some("1000") && one.ended.is_some();
+    let all = |seen: &[Received]| seen.iter().filter(|one| surveyed(one)).count() == labels.len();
+    assert!(simulator.record().wait_until(LIMIT, all).await, "not all keys were asked for their models");
     (simulator, gateway)
 }
 
