@@ -50,13 +50,13 @@ fn list(owner: &Owner, wanted: Option<&str>, call: &Call) -> Answer {
     let listed: Vec<Listed<'_>> = listed.collect();
     let body = match wanted {
         None => models_list(dialect, &listed),
-        Some(wanted) => match listed.iter().find(|model| model.id == wanted) {
-            Some(model) => model_object(dialect, model),
-            None => {
+        Some(wanted) => {
+            let Some(model) = listed.iter().find(|model| model.id == wanted) else {
                 let known: Vec<&str> = listed.iter().map(|model| model.id).collect();
                 return fault_answer(call, &Fault::unknown_model(dialect, wanted, &known));
-            }
-        },
+            };
+            model_object(dialect, model)
+        }
     };
     Answer { status: StatusCode::OK, headers: HeaderMap::new(), body: Body::Whole(body) }
 }

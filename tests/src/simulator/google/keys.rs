@@ -42,6 +42,10 @@ pub enum KeyRefusal {
 }
 
 impl KeyRefusal {
+    fn is_of_the_key(&self) -> bool {
+        matches!(self, Self::Invalid | Self::Leaked | Self::ServiceDisabled)
+    }
+
     fn reply(&self, model: &str) -> Reply {
         let reason = |reason: &str| json!({"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": reason, "domain": "googleapis.com", "metadata": {"service": SERVICE}});
         match self {
@@ -224,11 +228,9 @@ fn described(model: &str) -> Value {
 
 fn listed(state: &State, label: &str, version: &str, asked: &Asked) -> Reply {
     // What a key is refused for altogether, it is refused for here.
-    match &state.keys.0[label].refusal {
-        Some(refusal @ (KeyRefusal::Invalid | KeyRefusal::Leaked | KeyRefusal::ServiceDisabled)) => {
-            return refusal.reply("");
-        }
-        _ => {}
+    let refusal = state.keys.0[label].refusal.as_ref();
+    if let Some(refusal) = refusal.filter(|refusal| refusal.is_of_the_key()) {
+        return refusal.reply("");
     }
     let size = asked.query("pageSize").and_then(|size| size.parse().ok()).unwrap_or(50);
     let all = offered(state, version);
