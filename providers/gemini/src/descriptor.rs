@@ -5,6 +5,7 @@ pub(crate) fn describe(config: &Config) -> Descriptor {
     Descriptor {
         id: "gemini",
         title: "Gemini API",
+        kind: "gemini",
         dialects: &[Dialect::Gemini],
         operations: &[Operation::Generate, Operation::CountTokens, Operation::Embed, Operation::Models],
         models: config.model_list.iter().map(Model::named).collect(),
