@@ -37,6 +37,7 @@ mod store;
 mod story;
 mod stream;
 pub mod takeover;
+mod token;
 mod upstream;
 
 pub use run::run;

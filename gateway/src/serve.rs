@@ -96,10 +96,10 @@ pub fn unserved(service: &Service, call: &Call) -> Option<(&'static str, Fault)>
     if call.model.is_empty() {
         return Some(("bad_body", Fault::bad_request(Some("model"), "`model` is required")));
     }
-    let models = &service.provider.descriptor().models;
-    if models.iter().any(|model| model.id == call.model) {
+    if service.offers(&call.model) {
         return None;
     }
+    let models = &service.provider.descriptor().models;
     let known: Vec<&str> = models.iter().map(|model| model.id.as_str()).collect();
     Some(("unknown_model", Fault::unknown_model(call.endpoint.dialect, &call.model, &known)))
 }

@@ -4,7 +4,7 @@ use super::{
     Allowance, Held, Pool, Standing, State, Wish,
     schedule::{AccountId, Ask},
 };
-use pollux_sdk::{Quota, Reason, Survey};
+use pollux_sdk::{Model, Quota, Reason, Survey};
 use serde_json::Value;
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -129,6 +129,13 @@ impl Pool {
     /// The vendor's own catalogue entry of a model.
     pub fn entry(&self, model: &str) -> Option<Value> {
         self.lock().readings.entries.get(model).cloned()
+    }
+
+    /// Every model that a survey named, by name.
+    pub fn catalogue(&self) -> Vec<Model> {
+        let state = self.lock();
+        let model = |(id, entry): (&String, &Value)| Model { id: id.clone(), entry: entry.clone() };
+        state.readings.entries.iter().map(model).collect()
     }
 
     /// What is known of an account's allowance.
