@@ -3,6 +3,7 @@
 mod explain;
 
 use crate::{
+    local,
     relay::Service,
     serve::{Context, fault, request_id},
     store::{Row, State, StoreError},
@@ -157,6 +158,11 @@ fn changed(context: &Context, service: &Service, row: &Row) -> Value {
 }
 
 pub(crate) fn admit(context: &Context, request: &HttpRequest) -> Result<(), Fault> {
+    if context.settings.basic.local
+        && !context.admin_key.as_ref().is_some_and(|key| key.admits_by_header(request))
+    {
+        return local::admit(request);
+    }
     let Some(key) = &context.admin_key else {
         return Err(Fault::new(403, "admin_off", "the admin API is off: set basic.admin_key"));
     };

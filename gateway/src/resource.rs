@@ -32,7 +32,7 @@ pub async fn add(
             .content_type("text/plain; charset=utf-8")
             .insert_header(("x-request-id", id))
             .body("Success"),
-        Err(refusal) => fault(context.dialect_of(request.path()), &refusal, &id),
+        Err(refusal) => fault(context.dialect_of(&request), &refusal, &id),
     }
 }
 

@@ -4,13 +4,15 @@ use super::{
     Basic, LogFormat, Onboarding, Pool, Problem, Settings, SettingsError, Sources, Strategy, Upstream,
     layers::Layers, providers, section::Section,
 };
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use pollux_sdk::Secret;
+use std::net::IpAddr;
 
 pub(super) fn settings(layers: &Layers, sources: Sources<'_>) -> Result<Settings, SettingsError> {
     let mut problems = layers.problems.clone();
     let mut notes = Vec::new();
     let basic = basic(layers, sources, &mut problems, &mut notes);
-    let pool = pool(layers, &mut problems);
+    let pool = pool(layers, sources.linked, &mut problems);
     let upstream = upstream(layers, &mut problems);
     let providers = providers::read(layers, sources.linked, &mut problems);
     match (basic, pool, upstream) {
@@ -35,8 +37,15 @@ fn basic(
     let database_url = section.database_url("database_url");
     let loglevel = section.loglevel("loglevel");
     let log_format = section.one_of("log_format", &[("text", LogFormat::Text), ("json", LogFormat::Json)]);
-    let pollux_key = pollux_key(&mut section, &file, layers.file_exists);
-    let admin_key = admin_key(&mut section, &file, notes);
+    let local = section.boolean("local");
+    if local == Some(true) && listen_addr.is_some_and(|address: IpAddr| !address.is_loopback()) {
+        let place = section.origin("local").unwrap_or("defaults").to_owned();
+        let message = "true admits callers without a key, so listen_addr must be 127.0.0.1 or ::1";
+        section.report(&place, "local", message);
+    }
+    let root_aliases = section.boolean("root_aliases");
+    let pollux_key = pollux_key(&mut section, &file, layers.file_exists, local == Some(true));
+    let admin_key = admin_key(&mut section, &file, local == Some(true), notes);
     let insecure_cookie = section.boolean("insecure_cookie");
     let public_status = section.boolean("public_status");
     let public_url = section.public_url("public_url");
@@ -61,6 +70,8 @@ fn basic(
         log_format: log_format?,
         pollux_key: pollux_key?,
         admin_key,
+        local: local?,
+        root_aliases: root_aliases?,
         insecure_cookie: insecure_cookie?,
         public_status: public_status?,
         public_url,
@@ -73,10 +84,14 @@ fn basic(
     })
 }
 
-fn pollux_key(section: &mut Section<'_>, file: &str, file_exists: bool) -> Option<Secret> {
+fn pollux_key(section: &mut Section<'_>, file: &str, file_exists: bool, local: bool) -> Option<Secret> {
     const EXPECTED: &str = "the key that clients send";
     if section.origin("pollux_key").is_some() {
         return section.secret("pollux_key", EXPECTED);
+    }
+    if local {
+        // Nobody has to know it.
+        return Some(Secret::new(URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>())));
     }
     let missing =
         if file_exists { "missing" } else { "missing, as there is no such file (`pollux serve` writes one)" };
@@ -85,15 +100,17 @@ fn pollux_key(section: &mut Section<'_>, file: &str, file_exists: bool) -> Optio
 }
 
 /// Configuration files from before there was an admin API have no such key, so its absence is no mistake.
-fn admin_key(section: &mut Section<'_>, file: &str, notes: &mut Vec<String>) -> Option<Secret> {
+fn admin_key(section: &mut Section<'_>, file: &str, local: bool, notes: &mut Vec<String>) -> Option<Secret> {
     if section.origin("admin_key").is_some() {
         return section.secret("admin_key", "the key of the admin API, or no such line to switch it off");
     }
-    notes.push(format!("the admin API is off: {file} has no admin_key in [basic]"));
+    if !local {
+        notes.push(format!("the admin API is off: {file} has no admin_key in [basic]"));
+    }
     None
 }
 
-fn pool(layers: &Layers, problems: &mut Vec<Problem>) -> Option<Pool> {
+fn pool(layers: &Layers, linked: &[&str], problems: &mut Vec<Problem>) -> Option<Pool> {
     let mut section = Section::open(&layers.merged, "pool").only(&layers.defaults);
     let strategy = section.one_of(
         "strategy",
@@ -106,8 +123,14 @@ fn pool(layers: &Layers, problems: &mut Vec<Problem>) -> Option<Pool> {
     );
     let acquire_timeout = section.duration("acquire_timeout", false);
     let session_ttl = section.duration("session_ttl", false);
+    let order = section.order("order", linked);
     section.close(problems);
-    Some(Pool { strategy: strategy?, acquire_timeout: acquire_timeout?, session_ttl: session_ttl? })
+    Some(Pool {
+        strategy: strategy?,
+        acquire_timeout: acquire_timeout?,
+        session_ttl: session_ttl?,
+        order: order?,
+    })
 }
 
 fn upstream(layers: &Layers, problems: &mut Vec<Problem>) -> Option<Upstream> {

@@ -9,6 +9,7 @@ mod config;
 mod descriptor;
 mod reply;
 mod request;
+mod side;
 mod verdict;
 
 #[cfg(test)]
@@ -16,8 +17,8 @@ mod tests;
 
 use pollux_sdk::{
     AccountError, Attempt, Call, ConfigError, Credential, Descriptor, Failure, Grant, HeaderMap, Io, Lease,
-    PoolView, Provider, Quota, Refusal, Reply, Settings, Survey, Verdict, async_trait, kit::oauth::Section,
-    register_provider,
+    Operation, PoolView, Provider, Quota, Refusal, Reply, Settings, Survey, Verdict, async_trait,
+    kit::oauth::Section, register_provider,
 };
 use serde_json::Value;
 use std::sync::Arc;
@@ -50,7 +51,10 @@ impl Provider for Codex {
         reply::header_quota(headers)
     }
     fn answer(&self, call: &Call, pool: &PoolView<'_>) -> Option<Reply> {
-        catalogue::answer(call, pool)
+        match call.endpoint.operation {
+            Operation::Local(name) => side::answer(name, call, pool),
+            _ => catalogue::answer(call, pool),
+        }
     }
     fn import(&self, file: &Value) -> Option<Credential> {
         account::import(file)
