@@ -1,10 +1,7 @@
 //! Local mode: callers without a key, as long as they are programs of this machine. It knows what gives away a
 //! caller from elsewhere and a web page that a browser here was led to; it never knows a key.
 
-use actix_web::{
-    HttpRequest,
-    http::{header, uri::Authority},
-};
+use actix_web::{HttpRequest, http::header};
 use pollux_dialect::Fault;
 use std::net::IpAddr;
 
@@ -66,10 +63,10 @@ fn judge(
 
 /// `localhost`, `127.0.0.1` and `[::1]`, with or without a port.
 fn is_this_machine(text: &str) -> bool {
-    let Ok(authority) = text.parse::<Authority>() else { return false };
-    let plain = !text.contains('@') && (authority.port().is_none() || authority.port_u16().is_some());
-    let host = authority.host();
-    plain && (host.eq_ignore_ascii_case("localhost") || ["127.0.0.1", "[::1]"].contains(&host))
+    let text = text.to_ascii_lowercase();
+    let port = |rest: &str| rest.bytes().all(|byte| byte.is_ascii_digit()) && rest.parse::<u16>().is_ok();
+    let is_end = |rest: &str| rest.is_empty() || rest.strip_prefix(':').is_some_and(port);
+    ["localhost", "127.0.0.1", "[::1]"].into_iter().any(|name| text.strip_prefix(name).is_some_and(is_end))
 }
 
 #[cfg(test)]

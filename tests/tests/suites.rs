@@ -16,6 +16,7 @@ mod suites {
     mod enrolment;
     mod errors;
     mod ingestion;
+    mod local;
     mod login;
     mod logs;
     mod operator;
@@ -25,9 +26,11 @@ mod suites {
     mod rotation;
     mod settings;
     mod shutdown;
+    mod side_calls;
     mod smoke;
     mod sticky;
     mod storage;
     mod streams;
+    mod surfaces;
     mod visitor;
 }

@@ -5,6 +5,7 @@
 
 mod codex;
 mod codex_errors;
+mod codex_ways;
 mod gemini;
 mod google_sdk;
 mod javascript_sdks;

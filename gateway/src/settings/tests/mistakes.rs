@@ -112,6 +112,12 @@ fn every_bad_value_elsewhere_names_its_place_and_what_was_expected() {
             "\"random\"",
             "expected \"balanced\" or \"round_robin\" or \"fill_first\" or \"soonest_reset\", found \"random\"".into(),
         ),
+        (
+            "pool",
+            "order",
+            "[\"nobody\"]",
+            "expected a list of providers, each once, of these: codex, geminicli, my-vendor, found [\"nobody\"]".into(),
+        ),
         ("pool", "acquire_timeout", "0", duration("0")),
         ("pool", "session_ttl", "\"0s\"", duration("\"0s\"")),
         ("upstream", "connect_timeout", "-5", duration("-5")),
@@ -127,7 +133,7 @@ fn every_bad_value_elsewhere_names_its_place_and_what_was_expected() {
             "pool",
             "stratagy",
             "\"balanced\"",
-            "there is no such key, only acquire_timeout, session_ttl, strategy".into(),
+            "there is no such key, only acquire_timeout, order, session_ttl, strategy".into(),
         ),
         (
             "providers.defaults",
@@ -155,6 +161,28 @@ fn a_key_that_is_missing_or_empty_stops_the_start() {
         ("[basic]\npollux_key = \"a\\nb\"\n", control),
     ] {
         assert_eq!(Given::file(text).error(), message, "{text}");
+    }
+}
+
+#[test]
+fn local_mode_wants_a_loopback_address_and_no_key() {
+    for (address, fine) in [
+        ("127.0.0.1", true),
+        ("127.1.2.3", true),
+        ("::1", true),
+        ("0.0.0.0", false),
+        ("::", false),
+        ("192.168.0.1", false),
+    ] {
+        let given = Given::file(&format!("[basic]\nlocal = true\nlisten_addr = \"{address}\"\n"));
+        if fine {
+            let basic = given.load().unwrap().basic;
+            assert!(basic.local && basic.pollux_key.expose().len() >= 32, "{address}");
+        } else {
+            let message = "config.toml: [basic] local: true admits callers without a key, \
+                           so listen_addr must be 127.0.0.1 or ::1";
+            assert_eq!(given.error(), message, "{address}");
+        }
     }
 }
 
@@ -220,7 +248,7 @@ fn a_mistake_in_the_environment_names_the_variable() {
         (
             "POLLUX__POOL__SPEED",
             "9",
-            "[pool] speed: there is no such key, only acquire_timeout, session_ttl, strategy",
+            "[pool] speed: there is no such key, only acquire_timeout, order, session_ttl, strategy",
         ),
         (
             "POLLUX__PROVIDERS__CODEX__MODEL_LIST",
