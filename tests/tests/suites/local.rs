@@ -92,9 +92,9 @@ async fn whoever_is_not_of_this_machine_needs_the_key() {
         let answer = get(&stage.gateway.at("/admin/accounts"), &[stranger, ("authorization", &admin)]).await;
         assert_eq!(answer.status, 200, "{}", answer.text());
     }
-    let acted =
-        send("POST", &stage.gateway.at("/admin/accounts/1/pause"), &[("origin", "http://evil.example")], "");
-    assert_eq!(acted.await.unwrap().status, 403);
+    let pause = stage.gateway.at("/admin/accounts/1/pause");
+    let acted = send("POST", &pause, &[("origin", "http://evil.example")], "").await.unwrap();
+    assert_eq!(acted.status, 403);
     assert_eq!(stage.account("bob").await["state"], "active");
 }
 
