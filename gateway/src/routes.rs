@@ -13,7 +13,7 @@ use crate::{
     serve::{self, Context},
 };
 use actix_web::{HttpRequest, HttpResponse, Resource, http::Method, web};
-use pollux_dialect::{Dialect, greetings};
+use pollux_dialect::{Dialect, knocks};
 use std::{collections::BTreeSet, future::ready, sync::Arc};
 use table::callback_paths;
 
@@ -39,16 +39,16 @@ pub fn mount(app: &mut web::ServiceConfig, context: &Arc<Context>, table: &Table
     for service in &context.services {
         mount_host_paths(app, context, service);
     }
-    mount_greetings(app, context);
+    mount_knocks(app, context);
     admin::mount(app, context);
 }
 
 /// Tells clients that look whether somebody is there that somebody is.
-fn mount_greetings(app: &mut web::ServiceConfig, context: &Arc<Context>) {
+fn mount_knocks(app: &mut web::ServiceConfig, context: &Arc<Context>) {
     let mut paths = BTreeSet::new();
     for about in context.services.iter().map(|service| service.provider.descriptor()) {
         let at_root = context.settings.basic.root_aliases && !about.aliases.is_empty();
-        for path in about.dialects.iter().flat_map(|dialect| greetings(*dialect)) {
+        for path in about.dialects.iter().flat_map(|dialect| knocks(*dialect)) {
             paths.insert(format!("/{}{path}", about.id));
             paths.extend((at_root && !path.is_empty()).then(|| (*path).to_owned()));
         }

@@ -69,10 +69,10 @@ pub const fn versions(dialect: Dialect) -> &'static [&'static str] {
     }
 }
 
-/// What clients of `dialect` ask for by HEAD, below a base, to see that somebody is there: 200, without a key.
-pub const fn greetings(dialect: Dialect) -> &'static [&'static str] {
+/// Where clients of `dialect` knock with HEAD, below the base they were given, before their first request. They
+/// send no key with it, and any 2xx will do (Claude Code 2.1.197 and 2.1.329).
+pub const fn knocks(dialect: Dialect) -> &'static [&'static str] {
     match dialect {
-        // Claude Code 2.1.197 asks for the base itself, 2.1.329 for the other (2026-11).
         Dialect::Messages => &["", "/", "/api/hello"],
         _ => &[],
     }

@@ -28,7 +28,7 @@ pub(super) fn spoken_at(base: &str, request: &HttpRequest) -> Dialect {
 
 /// The first owner of the model whose pool can serve it soonest; `None` where nobody has the model.
 pub(super) fn pick<'a>(owners: &'a [Owner], model: &str) -> Option<&'a Owner> {
-    let mut having = owners.iter().filter(|owner| has(owner, model));
+    let mut having = owners.iter().filter(|owner| owner.service.offers(model));
     let first = having.next()?;
     let others: Vec<&Owner> = having.collect();
     if others.is_empty() {
@@ -47,10 +47,6 @@ pub(super) fn models(owners: &[Owner]) -> Vec<&str> {
         }
     }
     all
-}
-
-fn has(owner: &Owner, model: &str) -> bool {
-    owner.service.provider.descriptor().models.iter().any(|one| one.id == model)
 }
 
 /// How near the best account is to serving: now, after others, after a rest, not at all.

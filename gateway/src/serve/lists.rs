@@ -44,12 +44,7 @@ fn claimed(owner: &Owner, call: &Call) -> Option<Answer> {
         .zip(&quotas)
         .map(|((held, usable), quota)| Account { credential: &held.credential, usable: *usable, quota })
         .collect();
-    let offered = &owner.service.provider.descriptor().models;
-    let known = |model: &Model| match owner.service.pool.entry(&model.id) {
-        Some(entry) => Model { entry, ..model.clone() },
-        None => model.clone(),
-    };
-    let models: Vec<Model> = offered.iter().map(known).collect();
+    let models = owner.service.models();
     let view = PoolView { accounts: &accounts, models: &models, now };
     let reply = owner.service.provider.answer(call, &view)?;
     Some(Answer { status: reply.status, headers: reply.headers, body: Body::Whole(reply.body) })
@@ -57,9 +52,12 @@ fn claimed(owner: &Owner, call: &Call) -> Option<Answer> {
 
 fn list(owners: &[&Owner], wanted: Option<&str>, call: &Call) -> Answer {
     let dialect = call.endpoint.dialect;
+    let offered: Vec<(&Owner, Vec<Model>)> =
+        owners.iter().map(|owner| (*owner, owner.service.models())).collect();
     let mut models: Vec<Listed<'_>> = Vec::new();
-    for about in owners.iter().map(|owner| owner.service.provider.descriptor()) {
-        for model in &about.models {
+    for (owner, offers) in &offered {
+        let about = owner.service.provider.descriptor();
+        for model in offers {
             // What several serve is one model.
             if models.iter().all(|listed| listed.id != model.id) {
                 let (id, owned_by) = (model.id.as_str(), about.id);

@@ -83,6 +83,13 @@ fn all_expected(stage: &Stage, way: Way) {
         });
         assert!(turn || models || row, "{way:?}: {line}");
     }
+    // With a login the CLI does ask, or the lines above would prove nothing.
+    let seen = |path: &str| stage.served().iter().any(|line| line.starts_with(path));
+    for path in
+        ["/backend-api/wham/accounts/check", "/backend-api/ps/mcp", "/backend-api/ps/plugins/installed"]
+    {
+        assert_eq!(seen(path), way != Way::Key, "{way:?}: {path}");
+    }
     // Nothing but turns went on to the vendor, by accounts of the pool.
     for sent in stage.simulator.record().all().iter().filter(|sent| sent.path.contains("/backend-api/")) {
         assert_eq!(sent.account.as_deref(), Some("bob"), "{way:?}: {}", sent.path);
