@@ -16,6 +16,7 @@ mod auth;
 mod bridge;
 mod bundled;
 mod cli;
+mod limits;
 mod local;
 pub mod log;
 mod login;
@@ -34,6 +35,7 @@ pub mod startup;
 mod store;
 mod story;
 mod stream;
+pub mod takeover;
 mod upstream;
 
 pub use run::run;

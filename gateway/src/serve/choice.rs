@@ -1,10 +1,7 @@
 //! Who of several owners of a path serves a request, and in which language it is refused.
 
 use super::Owner;
-use crate::{
-    auth, bridge,
-    pool::{Standing, Wish},
-};
+use crate::{auth, bridge};
 use actix_web::HttpRequest;
 use pollux_sdk::{Dialect, Operation};
 use std::time::SystemTime;
@@ -34,8 +31,9 @@ pub(super) fn pick<'a>(owners: &'a [Owner], model: &str) -> Option<&'a Owner> {
     if others.is_empty() {
         return Some(first);
     }
+    let now = SystemTime::now();
     // `min_by_key` keeps the first of equals, so that the order decides among them.
-    std::iter::once(first).chain(others).min_by_key(|owner| prospect(owner, model))
+    std::iter::once(first).chain(others).min_by_key(|owner| owner.service.pool.prospect(model, now))
 }
 
 /// All models of these owners, each once.
@@ -47,17 +45,4 @@ pub(super) fn models(owners: &[Owner]) -> Vec<&str> {
         }
     }
     all
-}
-
-/// How near the best account is to serving: now, after others, after a rest, not at all.
-fn prospect(owner: &Owner, model: &str) -> u8 {
-    let wish = Wish { model: model.to_owned(), ..Wish::default() };
-    let rank = |standing| match standing {
-        Standing::Ready | Standing::Refreshing | Standing::Expired => 0,
-        Standing::Busy => 1,
-        Standing::Cooling(_) => 2,
-        _ => 3,
-    };
-    let standings = owner.service.pool.explain(&wish, SystemTime::now());
-    standings.into_iter().map(|(_, standing)| rank(standing)).min().unwrap_or(3)
 }

@@ -2,22 +2,22 @@
 
 use super::{
     Basic, LogFormat, Onboarding, Pool, Problem, Settings, SettingsError, Sources, Strategy, Upstream,
-    layers::Layers, providers, section::Section,
+    first_run::random_key, layers::Layers, providers, section::Section,
 };
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use pollux_sdk::Secret;
 use std::net::IpAddr;
 
 pub(super) fn settings(layers: &Layers, sources: Sources<'_>) -> Result<Settings, SettingsError> {
     let mut problems = layers.problems.clone();
-    let mut notes = Vec::new();
+    let mut notes = layers.notes.clone();
     let basic = basic(layers, sources, &mut problems, &mut notes);
     let pool = pool(layers, sources.linked, &mut problems);
     let upstream = upstream(layers, &mut problems);
     let providers = providers::read(layers, sources.linked, &mut problems);
     match (basic, pool, upstream) {
         (Some(basic), Some(pool), Some(upstream)) if problems.is_empty() => {
-            Ok(Settings { basic, pool, upstream, providers, notes })
+            let news = layers.news.clone();
+            Ok(Settings { basic, pool, upstream, providers, notes, news })
         }
         _ => Err(SettingsError { problems }),
     }
@@ -44,7 +44,7 @@ fn basic(
         section.report(&place, "local", message);
     }
     let root_aliases = section.boolean("root_aliases");
-    let pollux_key = pollux_key(&mut section, &file, layers.file_exists, local == Some(true));
+    let pollux_key = pollux_key(&mut section, &file, layers, local == Some(true));
     let admin_key = admin_key(&mut section, &file, local == Some(true), notes);
     let insecure_cookie = section.boolean("insecure_cookie");
     let public_status = section.boolean("public_status");
@@ -84,18 +84,21 @@ fn basic(
     })
 }
 
-fn pollux_key(section: &mut Section<'_>, file: &str, file_exists: bool, local: bool) -> Option<Secret> {
+fn pollux_key(section: &mut Section<'_>, file: &str, layers: &Layers, local: bool) -> Option<Secret> {
     const EXPECTED: &str = "the key that clients send";
     if section.origin("pollux_key").is_some() {
         return section.secret("pollux_key", EXPECTED);
     }
     if local {
         // Nobody has to know it.
-        return Some(Secret::new(URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>())));
+        return Some(Secret::new(random_key("pk")));
     }
-    let missing =
-        if file_exists { "missing" } else { "missing, as there is no such file (`pollux serve` writes one)" };
-    section.report(file, "pollux_key", &format!("{missing}; expected {EXPECTED}"));
+    let missing = match &layers.key_hint {
+        Some(hint) => format!("missing; {hint}"),
+        None if layers.file_exists => format!("missing; expected {EXPECTED}"),
+        None => format!("missing, as there is no such file (`pollux serve` writes one); expected {EXPECTED}"),
+    };
+    section.report(file, "pollux_key", &missing);
     None
 }
 
@@ -124,12 +127,18 @@ fn pool(layers: &Layers, linked: &[&str], problems: &mut Vec<Problem>) -> Option
     let acquire_timeout = section.duration("acquire_timeout", false);
     let session_ttl = section.duration("session_ttl", false);
     let order = section.order("order", linked);
+    let credentials_dirs = section.paths("credentials_dirs");
+    let refresh = section.boolean("refresh");
+    let groups = section.groups("groups");
     section.close(problems);
     Some(Pool {
         strategy: strategy?,
         acquire_timeout: acquire_timeout?,
         session_ttl: session_ttl?,
         order: order?,
+        credentials_dirs: credentials_dirs?,
+        refresh: refresh?,
+        groups: groups?,
     })
 }
 

@@ -107,11 +107,16 @@ async fn a_trusted_proxy_does_not_make_its_clients_local() {
 }
 
 #[tokio::test]
-async fn below_the_prefixes_the_key_is_wanted_still() {
+async fn below_the_prefixes_the_key_is_wanted_still_but_to_add_accounts() {
     let stage = stage().await;
-    assert_eq!(get(&stage.gateway.at("/codex/v1/models"), &[]).await.status, 401);
-    let entry = json!([{"refresh_token": "r"}]);
-    assert_eq!(post(&stage.gateway.at("/codex/resource:add"), &[], &entry).await.status, 401);
+    for path in ["/codex/v1/models", "/codex/backend-api/wham/usage", "/geminicli/v1beta/models"] {
+        assert_eq!(get(&stage.gateway.at(path), &[]).await.status, 401, "{path}");
+    }
+    let entry = json!([{"refresh_token": stage.simulator.openai().account("carol").refresh_token()}]);
+    let url = stage.gateway.at("/codex/resource:add");
+    assert_eq!(post(&url, &[("origin", "http://evil.example")], &entry).await.status, 403);
+    assert_eq!(post(&url, &[], &entry).await.status, 202);
+    assert_eq!(stage.account_when("carol", |account| account["state"] == "active").await["state"], "active");
 }
 
 #[tokio::test]
