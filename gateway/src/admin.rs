@@ -11,6 +11,7 @@ pub(crate) use deed::{Deed, deed};
 pub(crate) use view::{Runtime, account};
 
 use crate::{
+    local,
     serve::{self, Context, fault, request_id},
     store::StoreError,
 };
@@ -76,7 +77,7 @@ pub fn mount(app: &mut web::ServiceConfig, context: &Arc<Context>) {
     for (path, methods) in routes() {
         let lost = Arc::clone(context);
         let mut resource = web::resource(path).default_service(web::to(move |request: HttpRequest| {
-            ready(serve::wrong_method(&lost, &request))
+            ready(serve::wrong_method(&lost, &request, Some(Dialect::Responses)))
         }));
         for (method, handler) in methods {
             let context = Arc::clone(context);
@@ -120,6 +121,11 @@ fn document() -> Outcome {
 
 /// Whether the request carries the admin key, in a header.
 pub(crate) fn admit(context: &Context, request: &HttpRequest) -> Result<(), Fault> {
+    if context.settings.basic.local
+        && !context.admin_key.as_ref().is_some_and(|key| key.admits_by_header(request))
+    {
+        return local::admit(request);
+    }
     let Some(key) = &context.admin_key else {
         return Err(Fault::new(403, "admin_off", "the admin API is off: set basic.admin_key"));
     };

@@ -1,7 +1,7 @@
 //! What vendors tell of allowances, and whom to ask about them.
 
 use super::{
-    Allowance, Held, Pool, Standing, State, Wish,
+    Allowance, Held, Pool, Prospect, Standing, State, Wish,
     schedule::{AccountId, Ask},
 };
 use pollux_sdk::{Model, Quota, Reason, Survey};
@@ -124,6 +124,11 @@ impl Pool {
         let lifted = survey.allowed == Some(true) && state.schedule.lift(id, None);
         state.wake(now);
         lifted
+    }
+
+    /// How near its accounts are to serving a model.
+    pub fn prospect(&self, model: &str, now: SystemTime) -> Prospect {
+        self.lock().schedule.prospect(model, now)
     }
 
     /// The vendor's own catalogue entry of a model.
