@@ -253,6 +253,11 @@ impl Relay {
             story.metrics().trouble(self.service.id(), denied.told());
         }
         match (self.last.take(), denied) {
+            // Another account would serve this client, only not now.
+            (
+                Some((_, Verdict { effect: Effect::Unfit(_), .. })),
+                Some(denied @ (Denied::Cooling(_) | Denied::Busy)),
+            ) => fault_answer(&self.call, &denied.fault(&self.call, SystemTime::now())),
             (Some((failed, verdict)), denied) => {
                 let soonest = denied.and_then(Denied::soonest);
                 failed.answer(&self.service, &self.call, &verdict, soonest)

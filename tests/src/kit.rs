@@ -47,7 +47,7 @@ pub use raw::{Closing, Raw};
 pub use session::Session;
 pub use socks::Socks;
 pub use sse::{End, Event, Events};
-pub use stage::{Stage, contents};
+pub use stage::{Stage, contents, messages};
 
 /// Asks until the answer is yes, and tells whether it was within the limit.
 pub async fn wait_until<F, Fut>(mut condition: F, limit: Duration) -> bool

@@ -7,6 +7,7 @@ mod suites {
     mod auth;
     mod bodies;
     mod browser;
+    mod claude;
     mod clients;
     mod command_line;
     mod conformance;
@@ -16,6 +17,9 @@ mod suites {
     mod enrolment;
     mod errors;
     mod ingestion;
+    mod legacy;
+    mod legacy_database;
+    mod legacy_groups;
     mod limits;
     mod login;
     mod login_cli;

@@ -89,6 +89,9 @@ pub(super) async fn act(context: &Context, request: &HttpRequest) -> Outcome {
             changed(context, service, &row.ok_or_else(|| missing(0))?).await
         }
         Deed::Into(state) => into_state(context, service, &row, state).await,
+        Deed::Refresh if !context.settings.pool.refresh => {
+            Err(Fault::new(409, "conflict", "tokens are not renewed: pool.refresh is false"))
+        }
         Deed::Refresh => {
             service.pool.want_refresh(row.id);
             Ok(told(context, &row))

@@ -179,7 +179,12 @@ mod tests {
     async fn pool_of(count: usize) -> (Pool, Vec<AccountId>) {
         let opening = crate::store::Opening { url: "sqlite::memory:", key_file: None, key: None };
         let store = Store::open(opening).await.unwrap();
-        let pool = Pool::new(Strategy::Balanced, Duration::from_secs(1), Duration::from_hours(1));
+        let pool = Pool::new(
+            Strategy::Balanced,
+            Duration::from_secs(1),
+            Duration::from_hours(1),
+            crate::pool::schedule::Groups::default(),
+        );
         let mut ids = Vec::new();
         for number in 0..count {
             let newcomer = crate::store::Newcomer {

@@ -35,7 +35,7 @@ impl Store {
         Ok(rows)
     }
 
-    async fn admit(
+    pub(super) async fn admit(
         &self,
         turn: &DatabaseTransaction,
         provider: &str,
@@ -167,7 +167,7 @@ impl Store {
         if nameless {
             model.subject = model.own_stand_in();
         }
-        self.inherit(&mut model, base);
+        self.pass_limits_on(&mut model, base);
         guard(turn, &mut model, state, None).await?;
         insert(turn, model).await
     }
@@ -195,7 +195,7 @@ impl Store {
         }
         model.trusted |= newcomer.trusted;
         if model.id != newcomer.id {
-            self.inherit(&mut model, newcomer);
+            self.pass_limits_on(&mut model, newcomer);
         }
         guard(turn, &mut model, settled, None).await?;
         put(turn, model).await

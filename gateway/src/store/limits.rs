@@ -44,7 +44,7 @@ impl Store {
     }
 
     /// What an enrolment finds to be a stored account brings its limits along, where they are not the usual.
-    pub(super) fn inherit(&self, model: &mut Model, newcomer: &Model) {
+    pub(super) fn pass_limits_on(&self, model: &mut Model, newcomer: &Model) {
         let (theirs, usual) = (self.limits(newcomer), Limits::default());
         let said = Wanted {
             label: None,

@@ -42,8 +42,8 @@ pub enum Fault {
     SilenceAfter(usize),
     /// Sends this many events, then ends the message cleanly, as if that were all.
     EndAfter(usize),
-    /// Sends this many events, then the vendor's own error event (`response.failed`, or Gemini's `error`
-    /// chunk) holding this error, then ends cleanly. For zero, `OpenAI` still sends `response.created` first.
+    /// Sends this many events, then the vendor's own error event (`response.failed`, `error`, or Gemini's
+    /// `error` chunk) holding this error, then ends cleanly. For zero, `OpenAI` still sends `response.created` first.
     ErrorAfter(usize, Value),
     /// Sends this many events, then these bytes as they are, then ends cleanly.
     RawAfter(usize, Bytes),
