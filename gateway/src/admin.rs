@@ -15,7 +15,14 @@ use crate::{
     serve::{self, Context, fault, request_id},
     store::StoreError,
 };
-use actix_web::{HttpRequest, HttpResponse, http::Method, web};
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::{
+        Method,
+        header::{self, HeaderValue},
+    },
+    web,
+};
 use futures_util::future::LocalBoxFuture;
 use pollux_dialect::Fault;
 use pollux_sdk::Dialect;
@@ -76,8 +83,14 @@ fn act(
 pub fn mount(app: &mut web::ServiceConfig, context: &Arc<Context>) {
     for (path, methods) in routes() {
         let lost = Arc::clone(context);
+        let allowed: Vec<&str> = methods.iter().map(|(method, _)| method.as_str()).collect();
+        let allowed = HeaderValue::from_str(&allowed.join(", ")).ok();
         let mut resource = web::resource(path).default_service(web::to(move |request: HttpRequest| {
-            ready(serve::wrong_method(&lost, &request, Some(Dialect::Responses)))
+            let mut refusal = serve::wrong_method(&lost, &request, Some(Dialect::Responses));
+            if let Some(allowed) = &allowed {
+                refusal.headers_mut().insert(header::ALLOW, allowed.clone());
+            }
+            ready(refusal)
         }));
         for (method, handler) in methods {
             let context = Arc::clone(context);
