@@ -1,6 +1,7 @@
 //! The owner's API: accounts as they are, and what can be done with them. It never shows a token.
 
 mod explain;
+mod reload;
 
 use crate::{
     relay::Service,
@@ -28,6 +29,7 @@ pub fn mount(app: &mut web::ServiceConfig, context: &Arc<Context>) {
         "/admin/explain",
         web::get().to(move |request: HttpRequest| ready(explain::explain(&why, &request))),
     )
+    .route("/admin/reload", reload::route(context))
     .route("/admin/accounts", web::get().to(move |request: HttpRequest| list(Arc::clone(&all), request)))
     .service(
         web::resource("/admin/accounts/{id}")

@@ -16,6 +16,7 @@ mod auth;
 mod bridge;
 mod bundled;
 mod cli;
+mod files;
 pub mod log;
 mod login;
 mod metrics;

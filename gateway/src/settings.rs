@@ -88,6 +88,10 @@ pub struct Pool {
     pub acquire_timeout: Duration,
     /// How long an idle session keeps its account.
     pub session_ttl: Duration,
+    /// Folders of credential files.
+    pub credentials_dirs: Vec<PathBuf>,
+    /// Whether renewed tokens go back into the files they came from.
+    pub write_back: bool,
 }
 
 /// `[upstream]`.

@@ -8,6 +8,7 @@ pub use failure::StartError;
 
 use crate::{
     auth::Key,
+    files::Clerk,
     login::{Logins, Loopback},
     metrics::Metrics,
     routes,
@@ -66,12 +67,15 @@ impl Gateway {
         let (loopback, loopback_task) = Loopback::new(port);
         let logins = Arc::new(Logins::new(Arc::clone(&settings), store.clone(), loopback.clone()));
         let mut tasks = JoinSet::new();
+        store.purge_departed(SystemTime::now()).await?;
         let rows = store.list().await?;
         announce(&settings, &rows);
         services::resume(&services, &store, rows).await?;
         for service in &services {
             tasks.spawn(Arc::clone(&service.keeper).run(stopping.clone()));
         }
+        let (clerk, files) = Clerk::new(&settings.pool, store.clone(), &services);
+        tasks.spawn(clerk.run(stopping.clone()));
         tasks.spawn(loopback_task.run(Arc::clone(&logins), stopping));
         reopen(&store, &services, &loopback).await?;
         let context = Arc::new(Context {
@@ -79,6 +83,7 @@ impl Gateway {
             admin_key: basic.admin_key.as_ref().map(Key::new),
             services,
             logins,
+            files,
             store: store.clone(),
             draining: AtomicBool::new(false),
             running: Arc::default(),

@@ -7,6 +7,7 @@ mod accounts;
 mod cooldowns;
 mod entity;
 mod error;
+mod files;
 mod key;
 mod location;
 mod logins;
@@ -21,6 +22,7 @@ mod tests;
 mod vault;
 
 pub use error::StoreError;
+pub use files::{FileNews, FileRow, origin_of};
 pub use logins::LoginRow;
 pub use row::{Newcomer, Row, State, TokenHash};
 
@@ -60,6 +62,8 @@ struct Inner {
     sealer: Sealer,
     /// Names this process in refresh intents.
     instance: String,
+    /// Accounts whose tokens changed.
+    renewals: files::Renewals,
     /// Held for as long as anybody can still write.
     _claim: Option<Claim>,
 }
@@ -94,7 +98,13 @@ impl Store {
         let sealer = vault::unlock(&turn, wanted).await?;
         turn.commit().await?;
         let instance = format!("{:032x}", rand::random::<u128>());
-        Ok(Self(Arc::new(Inner { db, sealer, instance, _claim: claim })))
+        Ok(Self(Arc::new(Inner {
+            db,
+            sealer,
+            instance,
+            renewals: files::Renewals::default(),
+            _claim: claim,
+        })))
     }
 
     /// Lets go of the database. Verbs fail from here on.

@@ -1,4 +1,4 @@
-use crate::{auth::Key, login::Logins, metrics::Metrics, relay::Service, settings::Settings, store::Store};
+use crate::{auth::Key, files::Files, login::Logins, metrics::Metrics, relay::Service, settings::Settings, store::Store};
 use actix_web::HttpRequest;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use pollux_sdk::Dialect;
@@ -23,6 +23,8 @@ pub struct Context {
     pub services: Vec<Arc<Service>>,
     /// Logins.
     pub logins: Arc<Logins>,
+    /// Credential files.
+    pub files: Files,
     /// Store.
     pub store: Store,
     /// Set at shutdown: what runs may end, nothing new begins.

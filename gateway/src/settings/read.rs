@@ -106,8 +106,16 @@ fn pool(layers: &Layers, problems: &mut Vec<Problem>) -> Option<Pool> {
     );
     let acquire_timeout = section.duration("acquire_timeout", false);
     let session_ttl = section.duration("session_ttl", false);
+    let credentials_dirs = section.paths("credentials_dirs");
+    let write_back = section.boolean("write_back");
     section.close(problems);
-    Some(Pool { strategy: strategy?, acquire_timeout: acquire_timeout?, session_ttl: session_ttl? })
+    Some(Pool {
+        strategy: strategy?,
+        acquire_timeout: acquire_timeout?,
+        session_ttl: session_ttl?,
+        credentials_dirs: credentials_dirs?,
+        write_back: write_back?,
+    })
 }
 
 fn upstream(layers: &Layers, problems: &mut Vec<Problem>) -> Option<Upstream> {

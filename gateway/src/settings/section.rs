@@ -178,6 +178,17 @@ impl<'a> Section<'a> {
         self.optional(key, "a path", |text| Some(PathBuf::from(text)))
     }
 
+    /// A list of paths; "" is none, and a text alone is a list of one.
+    pub(super) fn paths(&mut self, key: &str) -> Option<Vec<PathBuf>> {
+        let path = |item: &Value| text(item).map(str::trim).filter(|path| !path.is_empty()).map(PathBuf::from);
+        self.read(key, "a list of folders such as [\"./credentials\"]", |value| match &value.kind {
+            ValueKind::Array(items) => items.iter().map(path).collect(),
+            ValueKind::String(text) if text.trim().is_empty() => Some(Vec::new()),
+            ValueKind::String(_) => path(value).map(|path| vec![path]),
+            _ => None,
+        })
+    }
+
     pub(super) fn database_url(&mut self, key: &str) -> Option<String> {
         self.parsed(key, "sqlite://FILE or postgres://USER:PASSWORD@HOST/NAME", |text| {
             let (scheme, rest) = text.split_once(':')?;

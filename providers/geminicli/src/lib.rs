@@ -20,7 +20,7 @@ mod tests;
 
 use pollux_sdk::{
     AccountError, Attempt, Call, ConfigError, Credential, Descriptor, Failure, Grant, Io, Lease, Provider,
-    Refusal, Settings, Survey, Verdict, async_trait, kit::oauth::Section, register_provider,
+    Recognition, Refusal, Settings, Survey, Verdict, async_trait, kit::oauth::Section, register_provider,
 };
 use serde_json::Value;
 use std::sync::Arc;
@@ -52,6 +52,12 @@ impl Provider for GeminiCli {
     }
     fn import(&self, file: &Value) -> Option<Credential> {
         account::import(file)
+    }
+    fn recognise(&self, file: &Value) -> Recognition {
+        account::recognise(file)
+    }
+    fn nicknames(&self) -> &'static [&'static str] {
+        &["gemini"]
     }
     fn export(&self, credential: &Credential, file: &mut Value) {
         account::export(credential, file);
