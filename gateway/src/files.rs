@@ -10,8 +10,7 @@ mod sort;
 mod watch;
 mod write;
 
-pub use clerk::{Clerk, Files};
-pub use folder::{Spot, gather, read};
-pub use report::{Outcome, Report};
+pub use clerk::{Clerk, Files, parse};
+pub use folder::{Listing, Spot, gather, read};
 pub use sort::{Sorted, sort, words};
-pub use write::create;
+pub use write::{create, text};

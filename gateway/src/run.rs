@@ -24,8 +24,13 @@ pub fn run() -> ExitCode {
         Err(error) => return complain(&error, true),
     };
     let system = actix_web::rt::System::new();
-    if let Command::Accounts(command) = cli.command() {
-        return system.block_on(cli::accounts(&settings, command));
+    match cli.command() {
+        Command::Accounts(command) => return system.block_on(cli::accounts(&settings, command)),
+        Command::Import { paths } => return system.block_on(cli::import(&settings, &providers, paths)),
+        Command::Export { to, include_secrets } => {
+            return system.block_on(cli::export(&settings, &providers, to, *include_secrets));
+        }
+        _ => {}
     }
     if let Err(error) = log::start(&settings.basic) {
         return complain(&error, true);
@@ -65,7 +70,9 @@ fn configure(cli: &Cli) -> Result<Configured, String> {
     let sources = Sources { file: cli.config(), environment: &environment, linked: &ids };
     if !matches!(cli.command(), Command::Serve) {
         let settings = Settings::load(sources).map_err(text)?;
-        return Ok((settings, BTreeMap::new()));
+        let files = matches!(cli.command(), Command::Import { .. } | Command::Export { .. });
+        let providers = files.then(|| settings.build_providers(&linked)).transpose().map_err(text)?;
+        return Ok((settings, providers.unwrap_or_default()));
     }
     let (settings, created) = Settings::start(sources).map_err(text)?;
     let providers = settings.build_providers(&linked).map_err(text)?;

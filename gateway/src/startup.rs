@@ -14,8 +14,8 @@ use crate::{
     routes,
     serve::Context,
     server::Server,
-    settings::Settings,
-    store::{Opening, Row, Store},
+    settings::{Basic, Settings},
+    store::{Opening, Row, Store, StoreError},
 };
 use pollux_sdk::{Provider, Redirect, Secret};
 use std::{
@@ -53,13 +53,7 @@ impl Gateway {
         })?;
         listener.set_nonblocking(true).map_err(StartError::Io)?;
         let port = listener.local_addr().map_err(StartError::Io)?.port();
-        let sealing = std::env::var("POLLUX_SEALING_KEY").ok().filter(|key| !key.is_empty()).map(Secret::new);
-        let store = Store::open(Opening {
-            url: &basic.database_url,
-            key_file: basic.key_file.as_deref(),
-            key: sealing.as_ref(),
-        })
-        .await?;
+        let store = open_store(basic).await?;
         let metrics = Arc::new(Metrics::new().map_err(|error| StartError::Io(std::io::Error::other(error)))?);
         let services = services::build(&settings, providers, &store, &metrics)?;
         let table = Arc::new(routes::table(&services)?);
@@ -110,6 +104,35 @@ impl Gateway {
         self.store.close().await;
         tracing::info!("bye");
     }
+}
+
+/// Opens the store that the settings and the environment name.
+///
+/// # Errors
+/// As [`Store::open`].
+pub(crate) async fn open_store(basic: &Basic) -> Result<Store, StoreError> {
+    let sealing = sealing_key();
+    Store::open(opening(basic, sealing.as_ref())).await
+}
+
+/// As `open_store`, but only to read, where a running gateway holds the store.
+///
+/// # Errors
+/// As [`Store::peek`].
+pub(crate) async fn peek_store(basic: &Basic) -> Result<Store, StoreError> {
+    let sealing = sealing_key();
+    match Store::open(opening(basic, sealing.as_ref())).await {
+        Err(StoreError::Locked(_)) => Store::peek(opening(basic, sealing.as_ref())).await,
+        opened => opened,
+    }
+}
+
+fn sealing_key() -> Option<Secret> {
+    std::env::var("POLLUX_SEALING_KEY").ok().filter(|key| !key.is_empty()).map(Secret::new)
+}
+
+fn opening<'a>(basic: &'a Basic, key: Option<&'a Secret>) -> Opening<'a> {
+    Opening { url: &basic.database_url, key_file: basic.key_file.as_deref(), key }
 }
 
 /// Logins that were open when the last process ended still find their port.

@@ -22,7 +22,7 @@ mod tests;
 mod vault;
 
 pub use error::StoreError;
-pub use files::{FileNews, FileRow, origin_of};
+pub use files::{FileNews, FileRow};
 pub use logins::LoginRow;
 pub use row::{Newcomer, Row, State, TokenHash};
 
@@ -97,14 +97,26 @@ impl Store {
         Migrator::up(&turn, None).await?;
         let sealer = vault::unlock(&turn, wanted).await?;
         turn.commit().await?;
+        Ok(Self::over(db, sealer, claim))
+    }
+
+    /// Opens a SQLite database that a running gateway may hold, for reading alone. Verbs that write fail.
+    pub async fn peek(opening: Opening<'_>) -> Result<Self, StoreError> {
+        let Location::File(path) = Location::read(opening.url)? else { return Self::open(opening).await };
+        let path = path.canonicalize().map_err(StoreError::file(path))?;
+        let options = SqliteConnectOptions::new().filename(&path).read_only(true);
+        let db = connect(options).await?;
+        let beside = Some(location::with_suffix(&path, ".key"));
+        let wanted = key_source(&opening, beside, db.get_database_backend())?;
+        let turn = take_turn(&db).await?;
+        let sealer = vault::unlock(&turn, wanted).await?;
+        turn.rollback().await?;
+        Ok(Self::over(db, sealer, None))
+    }
+
+    fn over(db: DatabaseConnection, sealer: Sealer, claim: Option<Claim>) -> Self {
         let instance = format!("{:032x}", rand::random::<u128>());
-        Ok(Self(Arc::new(Inner {
-            db,
-            sealer,
-            instance,
-            renewals: files::Renewals::default(),
-            _claim: claim,
-        })))
+        Self(Arc::new(Inner { db, sealer, instance, renewals: files::Renewals::default(), _claim: claim }))
     }
 
     /// Lets go of the database. Verbs fail from here on.
@@ -152,6 +164,10 @@ async fn sqlite(file: Option<&Path>) -> Result<DatabaseConnection, StoreError> {
             // What was answered with 202, and a token that cannot be had twice, must survive a power cut.
             .synchronous(SqliteSynchronous::Full),
     };
+    connect(options).await
+}
+
+async fn connect(options: SqliteConnectOptions) -> Result<DatabaseConnection, StoreError> {
     let options = options.foreign_keys(true).busy_timeout(BUSY_TIMEOUT).disable_statement_logging();
     let pool = SqlitePoolOptions::new()
         .max_connections(1)

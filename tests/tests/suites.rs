@@ -15,6 +15,9 @@ mod suites {
     mod endpoints;
     mod enrolment;
     mod errors;
+    mod files;
+    mod files_command;
+    mod files_tokens;
     mod ingestion;
     mod login;
     mod logs;

@@ -35,6 +35,7 @@ const LOOK: Duration = Duration::from_secs(15);
 /// How long a request for a reload waits, for others before it too.
 const ANSWER: Duration = Duration::from_secs(60);
 const REQUESTS: usize = 8;
+const COMPLAINTS: usize = 10_000;
 
 /// Where the clerk is asked.
 #[derive(Debug, Clone)]
@@ -61,8 +62,10 @@ pub struct Clerk {
     providers: Vec<Arc<dyn Provider>>,
     requests: mpsc::Receiver<oneshot::Sender<Report>>,
     watch: Watch,
-    /// What each file looked like when it was last read or written.
-    seen: HashMap<PathBuf, Stamp>,
+    /// What each file looked like when it was last read or written; `None` where it is to be looked at again.
+    seen: HashMap<PathBuf, Option<Stamp>>,
+    /// A folder or the store could not be read: what happened meanwhile is not known.
+    blind: bool,
     /// What was complained of, so that it is said once.
     complaints: HashMap<String, String>,
 }
@@ -81,6 +84,7 @@ impl Clerk {
             requests,
             watch: Watch::new(),
             seen: HashMap::new(),
+            blind: false,
             complaints: HashMap::new(),
         };
         (clerk, Files(sender))
@@ -136,21 +140,24 @@ impl Clerk {
     async fn scan(&mut self, all: bool) -> Report {
         let mut report = Report::default();
         let (spots, readable) = self.list(&mut report).await;
-        let fresh = |spot: &Spot| all || spot.stamp.is_none() || self.seen.get(&spot.path) != spot.stamp.as_ref();
-        let mut due: Vec<bool> = spots.values().map(fresh).collect();
+        let all = all || std::mem::take(&mut self.blind);
+        let former = |spot: &Spot| self.seen.get(&spot.path).copied().flatten();
+        let fresh = |spot: &Spot| all || spot.stamp.is_none() || former(spot) != spot.stamp;
+        let due: Vec<bool> = spots.values().map(fresh).collect();
         let vanished = self.seen.keys().any(|path| !spots.contains_key(path));
-        if !vanished && !due.contains(&true) {
+        if !all && !vanished && !due.contains(&true) {
             return report;
         }
         let known = match self.store.files().await {
             Ok(known) => known.into_iter().map(|file| (PathBuf::from(&file.path), file)).collect(),
             Err(error) => {
+                self.blind = true;
                 self.complain("", &error.to_string());
                 return report;
             }
         };
         self.see_off(&known, &spots, &readable, &mut report).await;
-        for (spot, due) in spots.values().zip(due.drain(..)) {
+        for (spot, due) in spots.values().zip(due) {
             if due {
                 let line = self.look(spot, known.get(&spot.path)).await;
                 self.tell(&line);
@@ -180,7 +187,8 @@ impl Clerk {
                     for spot in files {
                         spots.entry(spot.path.clone()).or_insert(spot);
                     }
-                    self.complaints.remove(&root.display().to_string());
+                    // It could not be read before.
+                    self.blind |= self.complaints.remove(&root.display().to_string()).is_some();
                     readable.push(root);
                 }
                 Err(error) => report.skipped.push(Skipped {
@@ -224,7 +232,10 @@ impl Clerk {
                 }
                 report.files.extend(gone.into_iter().map(|path| Line::of(path, Outcome::Left)));
             }
-            Err(error) => self.complain("", &error.to_string()),
+            Err(error) => {
+                self.blind = true;
+                self.complain("", &error.to_string());
+            }
         }
     }
 
@@ -234,11 +245,8 @@ impl Clerk {
         if looked.outcome == Outcome::Repaired {
             return looked;
         }
-        match spot.stamp {
-            // What may be otherwise at the next look is looked at again.
-            Some(stamp) if looked.outcome != Outcome::Refused => drop(self.seen.insert(spot.path.clone(), stamp)),
-            _ => drop(self.seen.remove(&spot.path)),
-        }
+        // Why it was refused may be otherwise at the next look.
+        self.seen.insert(spot.path.clone(), spot.stamp.filter(|_| looked.outcome != Outcome::Refused));
         looked
     }
 
@@ -342,7 +350,7 @@ impl Clerk {
         });
         match written.await.unwrap_or_else(|| Err(io::ErrorKind::Other.into())) {
             Ok(Some(stamp)) => {
-                self.seen.insert(path.to_owned(), stamp);
+                self.seen.insert(path.to_owned(), Some(stamp));
                 tracing::info!(file = %path.display(), account = %row.label(), "tokens written back");
                 if let Err(error) = self.store.file_written(&path.display().to_string(), &digest).await {
                     // It counts as changed then, by tokens that are known.
@@ -384,6 +392,9 @@ impl Clerk {
     /// Says something once. Nothing of a file's content is ever among it.
     fn complain(&mut self, path: &str, reason: &str) {
         if self.complaints.get(path).is_none_or(|former| former != reason) {
+            if self.complaints.len() >= COMPLAINTS {
+                self.complaints.clear();
+            }
             tracing::warn!(file = path, reason, "credential file");
             self.complaints.insert(path.to_owned(), reason.to_owned());
         }
@@ -401,7 +412,7 @@ async fn read(path: &Path) -> Result<String, String> {
 }
 
 /// Its error says where, and never what stands there.
-pub(super) fn parse(text: &str) -> Result<Value, String> {
+pub fn parse(text: &str) -> Result<Value, String> {
     serde_json::from_str(text.trim_start_matches('\u{feff}')).map_err(|error| {
         let (line, column) = (error.line(), error.column());
         format!("it is no JSON (line {line}, column {column})")

@@ -68,6 +68,18 @@ pub fn gather(root: &Path, words: &[&str]) -> io::Result<Listing> {
     Ok(listing)
 }
 
+impl Spot {
+    /// A file that was named by itself.
+    pub fn alone(path: &Path, words: &[&str]) -> Self {
+        let folder = path.parent().map(name).filter(|folder| words.contains(&folder.as_str()));
+        Self { stem: stem(path), folder, stamp: stamp_of(path), path: path.to_owned() }
+    }
+}
+
+fn stem(path: &Path) -> String {
+    path.file_stem().map(|stem| stem.to_string_lossy().to_lowercase()).unwrap_or_default()
+}
+
 impl Listing {
     fn put(&mut self, path: PathBuf, folder: Option<&str>) {
         if path.extension().is_none_or(|extension| !extension.eq_ignore_ascii_case("json")) {
@@ -79,7 +91,7 @@ impl Listing {
         // A link is as good as the file it leads to.
         match fs::metadata(&path) {
             Ok(about) if about.is_file() => self.files.push(Spot {
-                stem: path.file_stem().map(|stem| stem.to_string_lossy().to_lowercase()).unwrap_or_default(),
+                stem: stem(&path),
                 folder: folder.map(Into::into),
                 stamp: stamp(&about),
                 path,

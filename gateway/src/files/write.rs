@@ -34,7 +34,7 @@ fn keep_members(former: &Value, next: &mut Value) {
 }
 
 /// The file as text, as people and the vendors' tools write it.
-pub(super) fn text(file: &Value) -> String {
+pub fn text(file: &Value) -> String {
     format!("{file:#}\n")
 }
 

@@ -26,7 +26,7 @@ use tokio::sync::Notify;
 const ORIGIN: &str = "file:";
 
 /// What stands as the origin of an account that came from a file.
-pub fn origin_of(path: &str) -> String {
+fn origin_of(path: &str) -> String {
     format!("{ORIGIN}{path}")
 }
 

@@ -107,7 +107,7 @@ impl Builder {
         self
     }
 
-    /// Puts a file into the gateway's folder.
+    /// Puts a file into the gateway's folder, or into a subfolder of it.
     #[must_use]
     pub fn file(mut self, name: &str, content: impl Into<Vec<u8>>) -> Self {
         self.files.push((name.to_owned(), content.into()));
@@ -137,7 +137,9 @@ impl Builder {
         let mut files = vec![("config.toml".to_owned(), text.into_bytes())];
         files.extend(self.files);
         for (name, content) in files {
-            let written = fs::write(folder.path().join(&name), content);
+            let path = folder.path().join(&name);
+            let made = path.parent().map_or(Ok(()), fs::create_dir_all);
+            let written = made.and_then(|()| fs::write(&path, content));
             written.map_err(|error| failed(format!("cannot write {name}: {error}")))?;
         }
         let mut gateway = Gateway {

@@ -105,6 +105,8 @@ fn every_bad_value_elsewhere_names_its_place_and_what_was_expected() {
     let whole = |from: u32, to: u32, found: &str| {
         format!("expected a whole number from {from} to {to}, found {found}")
     };
+    let folders =
+        |found: &str| format!("expected a list of folders such as [\"./credentials\"], found {found}");
     let table: Vec<(&str, &str, &str, String)> = vec![
         (
             "pool",
@@ -114,6 +116,8 @@ fn every_bad_value_elsewhere_names_its_place_and_what_was_expected() {
         ),
         ("pool", "acquire_timeout", "0", duration("0")),
         ("pool", "session_ttl", "\"0s\"", duration("\"0s\"")),
+        ("pool", "credentials_dirs", "3", folders("3")),
+        ("pool", "credentials_dirs", "[\"a\", \"\"]", folders("[\"a\", \"\"]")),
         ("upstream", "connect_timeout", "-5", duration("-5")),
         ("upstream", "response_timeout", "1.5", duration("1.5")),
         ("upstream", "stream_idle_timeout", "true", duration("true")),
@@ -127,7 +131,7 @@ fn every_bad_value_elsewhere_names_its_place_and_what_was_expected() {
             "pool",
             "stratagy",
             "\"balanced\"",
-            "there is no such key, only acquire_timeout, session_ttl, strategy".into(),
+            "there is no such key, only acquire_timeout, credentials_dirs, session_ttl, strategy, write_back".into(),
         ),
         (
             "providers.defaults",
