@@ -257,11 +257,7 @@ impl Clerk {
         let file = parse(&text)?;
         let (row, outcome, remark) = match known.filter(|known| known.digest == digest) {
             Some(known) => {
-                let row = match known.account {
-                    Some(id) => self.store.get(id).await.map_err(unavailable)?,
-                    None => None,
-                };
-                let Some(row) = row else {
+                let Some(row) = self.held_by(known).await.map_err(unavailable)? else {
                     let reason = "its account was removed; change the file to bring it back".to_owned();
                     return Ok(Line::of(path, Outcome::Removed).because(Some(reason)));
                 };
@@ -294,6 +290,19 @@ impl Clerk {
         })
     }
 
+    /// The account of a file. It may have been merged into another one since the file was looked up.
+    async fn held_by(&self, known: &FileRow) -> Result<Option<Row>, StoreError> {
+        let mut account = known.account;
+        for _ in 0..3 {
+            let Some(id) = account else { return Ok(None) };
+            if let Some(row) = self.store.get(id).await? {
+                return Ok(Some(row));
+            }
+            account = self.store.account_of(&known.path).await?.filter(|now| *now != id);
+        }
+        Ok(None)
+    }
+
     /// Files whose accounts were renewed get the new tokens.
     async fn write_renewals(&mut self) {
         let accounts = self.store.take_renewals();
@@ -314,7 +323,7 @@ impl Clerk {
 
     async fn renew_file(&mut self, known: &FileRow) -> Result<(), String> {
         let path = Path::new(&known.path);
-        let (Some(id), Some(service)) = (known.account, self.service(&known.provider)) else { return Ok(()) };
+        let Some(service) = self.service(&known.provider) else { return Ok(()) };
         if !self.folders.iter().any(|root| path.starts_with(root)) {
             return Ok(());
         }
@@ -323,7 +332,7 @@ impl Clerk {
         if self.store.digest(&text) != known.digest {
             return Ok(()); // somebody changed it, and it is about to be looked at
         }
-        if let Some(row) = self.store.get(id).await.map_err(unavailable)? {
+        if let Some(row) = self.held_by(known).await.map_err(unavailable)? {
             self.bring_up_to_date(path, &parse(&text)?, stamp, &service, &row).await;
         }
         Ok(())

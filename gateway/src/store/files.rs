@@ -93,6 +93,12 @@ impl Store {
         Ok(Entity::find().all(&self.0.db).await?.into_iter().map(FileRow::from).collect())
     }
 
+    /// The account that a file holds now.
+    pub async fn account_of(&self, path: &str) -> Result<Option<i64>, StoreError> {
+        let file = Entity::find_by_id(path.to_owned()).one(&self.0.db).await?;
+        Ok(file.and_then(|file| file.credential_id))
+    }
+
     /// The files that hold one of these accounts.
     pub async fn files_of(&self, accounts: &BTreeSet<i64>) -> Result<Vec<FileRow>, StoreError> {
         let query = Entity::find().filter(Column::CredentialId.is_in(accounts.iter().copied()));

@@ -86,6 +86,19 @@ async fn reloaded(gateway: &Gateway, name: &str) -> Value {
     line.unwrap_or_else(|| panic!("{name} is not in {report:#}")).clone()
 }
 
+/// Waits until a file that is gone has been seen off, by the watch or by this.
+async fn seen_off(gateway: &Gateway, name: &str) {
+    assert_eq!(asked_to_reload(gateway, gateway.admin_key()).await.status, 200);
+    let report = asked_to_reload(gateway, gateway.admin_key()).await.text();
+    assert!(!report.contains(&format!("/{name}\"")), "{report}");
+}
+
+/// An account without what the vendor says of its quota from moment to moment.
+fn steady(mut account: Value) -> Value {
+    account["quota"].take();
+    account
+}
+
 #[tokio::test]
 async fn every_known_format_joins_from_a_flat_folder() {
     let simulator = Simulator::start();
@@ -223,7 +236,7 @@ async fn files_join_change_and_leave_and_the_others_do_not_notice() {
     remove(&gateway, "second.json");
     let left = wait_only(&gateway, "active").await;
     assert_eq!(ask(&gateway, "codex", "LEFT").await.status, 429);
-    assert_eq!(left, untouched, "nothing of the first account has changed");
+    assert_eq!(steady(left), steady(untouched), "nothing of the first account has changed");
     assert!(openai.reuses().is_empty());
 }
 
@@ -238,7 +251,7 @@ async fn a_request_under_way_outlives_its_file() {
     let leaving = async {
         assert!(simulator.record().wait_for("/responses", 1, LIMIT).await);
         remove(&gateway, "bob.json");
-        assert_eq!(reloaded(&gateway, "bob.json").await["outcome"], "left");
+        seen_off(&gateway, "bob.json").await;
         assert!(accounts(&gateway).await.is_empty());
     };
     let (answer, ()) = tokio::join!(asking, leaving);
@@ -255,7 +268,8 @@ async fn an_account_from_file_and_login_is_one() {
     let account = wait_only(&gateway, "active").await;
     put(&gateway, "bob.json", &auth_json(&bob));
     put(&gateway, "again.json", &auth_json(&bob));
-    assert_eq!(reloaded(&gateway, "bob.json").await["outcome"], "joined");
+    let outcome = reloaded(&gateway, "bob.json").await["outcome"].take();
+    assert!(outcome == "joined" || outcome == "unchanged", "{outcome}");
     let is_it = |line: &Value| line["account"] == account["id"] && line["state"] == "active";
     let both = || async { is_it(&reloaded(&gateway, "bob.json").await) && is_it(&reloaded(&gateway, "again.json").await) };
     assert!(wait_until(both, LIMIT).await);
@@ -263,7 +277,7 @@ async fn an_account_from_file_and_login_is_one() {
     // It was there before its files, and stays after them.
     remove(&gateway, "bob.json");
     remove(&gateway, "again.json");
-    assert_eq!(reloaded(&gateway, "bob.json").await["outcome"], "left");
+    seen_off(&gateway, "bob.json").await;
     wait_only(&gateway, "active").await;
     served(&gateway, "codex", "ONE").await;
     assert!(simulator.openai().reuses().is_empty());
@@ -276,7 +290,7 @@ async fn an_account_leaves_with_the_last_of_its_files() {
     let gateway = pool(&simulator, &[("one.json", bob.clone()), ("two.json", bob)]).start().await.unwrap();
     wait_only(&gateway, "active").await;
     remove(&gateway, "one.json");
-    assert_eq!(reloaded(&gateway, "one.json").await["outcome"], "left");
+    seen_off(&gateway, "one.json").await;
     wait_only(&gateway, "active").await;
     remove(&gateway, "two.json");
     wait_accounts(&gateway, <[Value]>::is_empty).await;
@@ -332,7 +346,7 @@ async fn a_folder_that_cannot_be_read_costs_nobody_anything() {
     served(&gateway, "codex", "AWAY").await;
     fs::rename(&away, &folder).unwrap();
     assert_eq!(reloaded(&gateway, "bob.json").await["outcome"], "unchanged");
-    assert_eq!(accounts(&gateway).await, [account]);
+    assert_eq!(steady(accounts(&gateway).await.remove(0)), steady(account));
 }
 
 #[tokio::test]

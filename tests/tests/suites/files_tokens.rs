@@ -3,7 +3,7 @@
 use super::files::{auth_json, path, pool, put};
 use super::owner::{LIMIT, accounts, act, id, served, wait_accounts, wait_only};
 use pollux_tests::kit::{Gateway, wait_until};
-use pollux_tests::simulator::{Fault, Injection, Simulator};
+use pollux_tests::simulator::{Fault, Injection, Simulator, claims, jwt};
 use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -42,7 +42,11 @@ async fn rewritten(gateway: &Gateway, name: &str, former: &Value) -> Value {
 async fn renewed_tokens_go_back_into_the_file_and_nothing_else_of_it_changes() {
     let simulator = Simulator::start();
     let bob = simulator.openai().account("bob");
-    let original = auth_json(&bob);
+    let mut original = auth_json(&bob);
+    // As of an earlier second than the next one.
+    let mut said = claims(&bob.id_token()).unwrap();
+    said["iat"] = json!(1_795_000_000);
+    original["tokens"]["id_token"] = jwt(&said).into();
     let gateway = pool(&simulator, &[("bob.json", original.clone())]).start().await.unwrap();
     let account = wait_only(&gateway, "active").await;
     renew(&gateway, &simulator, &account).await;
@@ -57,9 +61,9 @@ async fn renewed_tokens_go_back_into_the_file_and_nothing_else_of_it_changes() {
     let left: Vec<_> = fs::read_dir(gateway.folder().join("pool")).unwrap().map(|e| e.unwrap().file_name()).collect();
     assert_eq!(left.len(), 2, "nothing is left beside it: {left:?}");
     // It is no news to the one who wrote it.
-    let now = wait_only(&gateway, "active").await;
+    let revision = wait_only(&gateway, "active").await["revision"].take();
     tokio::time::sleep(Duration::from_secs(2)).await;
-    assert_eq!(accounts(&gateway).await, [now]);
+    assert_eq!(accounts(&gateway).await[0]["revision"], revision);
     assert_eq!(gateway.log().count("credential file read"), 1);
     served(&gateway, "codex", "WRITTEN").await;
 }

@@ -224,7 +224,7 @@ fn a_mistake_in_the_environment_names_the_variable() {
         (
             "POLLUX__POOL__SPEED",
             "9",
-            "[pool] speed: there is no such key, only acquire_timeout, session_ttl, strategy",
+            "[pool] speed: there is no such key, only acquire_timeout, credentials_dirs, session_ttl, strategy, write_back",
         ),
         (
             "POLLUX__PROVIDERS__CODEX__MODEL_LIST",
