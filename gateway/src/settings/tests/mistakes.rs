@@ -117,7 +117,7 @@ fn every_bad_value_elsewhere_names_its_place_and_what_was_expected() {
         ("pool", "acquire_timeout", "0", duration("0")),
         ("pool", "session_ttl", "\"0s\"", duration("\"0s\"")),
         ("pool", "credentials_dirs", "3", folders("3")),
-        ("pool", "credentials_dirs", "[\"a\", \"\"]", folders("[\"a\", \"\"]")),
+        ("pool", "credentials_dirs", "[\"a\", \"\"]", folders("[\"a\",\"\"]")),
         ("upstream", "connect_timeout", "-5", duration("-5")),
         ("upstream", "response_timeout", "1.5", duration("1.5")),
         ("upstream", "stream_idle_timeout", "true", duration("true")),
