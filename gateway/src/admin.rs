@@ -132,6 +132,9 @@ async fn action(context: Arc<Context>, request: HttpRequest) -> HttpResponse {
             ("resume" | "refresh", State::Suspended) => {
                 into_state(&context, &service, &row, State::Validating).await
             }
+            ("refresh", State::Active) if !context.settings.pool.refresh => {
+                Err(Fault::new(409, "conflict", "tokens are not renewed: pool.refresh is false"))
+            }
             ("refresh", State::Active) => {
                 service.pool.want_refresh(row.id);
                 Ok(told(&context, &row))

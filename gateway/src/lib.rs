@@ -34,6 +34,7 @@ pub mod startup;
 mod store;
 mod story;
 mod stream;
+pub mod takeover;
 mod upstream;
 
 pub use run::run;

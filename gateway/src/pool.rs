@@ -15,7 +15,7 @@ pub use allowance::Allowance;
 pub use denied::Denied;
 pub use grant::Grant;
 pub use outbox::Outbox;
-pub use schedule::{Standing, Strategy};
+pub use schedule::{Groups, Standing, Strategy};
 
 use crate::store::Row;
 use pollux_sdk::{Credential, Effect, Reason, Scope, Secret};
@@ -95,9 +95,9 @@ impl Drop for Place<'_> {
 
 impl Pool {
     /// An empty pool.
-    pub fn new(strategy: Strategy, acquire_timeout: Duration, session_ttl: Duration) -> Self {
+    pub fn new(strategy: Strategy, acquire_timeout: Duration, session_ttl: Duration, groups: Groups) -> Self {
         let state = State {
-            schedule: Schedule::new(strategy, session_ttl),
+            schedule: Schedule::new(strategy, session_ttl, groups),
             held: HashMap::new(),
             waiters: HashMap::new(),
             rejected: HashMap::new(),
@@ -223,9 +223,11 @@ impl Pool {
         let mut state = self.lock();
         match effect {
             Effect::Cool(scope, until) => {
-                let model = (scope == Scope::Model).then_some(model);
-                if state.schedule.cool(held.id, model, until, now) {
-                    state.outbox.cooled.insert((held.id, model.map(ToOwned::to_owned)), until);
+                // Stored as it is kept here: under one name for the whole group.
+                let lead = || state.schedule.groups().lead(model).to_owned();
+                let model = (scope == Scope::Model).then(lead);
+                if state.schedule.cool(held.id, model.as_deref(), until, now) {
+                    state.outbox.cooled.insert((held.id, model), until);
                 }
             }
             Effect::Refresh => state.reject(held),
@@ -315,11 +317,19 @@ impl Pool {
         }
     }
 
-    /// What rests of an account, and until when.
+    /// What rests of an account, and until when: each model of a group by its own name.
     pub fn cooldowns_of(&self, id: AccountId, now: SystemTime) -> Vec<(Option<String>, SystemTime)> {
         let state = self.lock();
-        let ours = state.schedule.cooldowns().filter(|rest| rest.id == id && rest.until > now);
-        ours.map(|rest| (rest.model.map(ToOwned::to_owned), rest.until)).collect()
+        let mut told = Vec::new();
+        for rest in state.schedule.cooldowns().filter(|rest| rest.id == id && rest.until > now) {
+            let mut group = state.schedule.groups().members(rest.model.unwrap_or_default()).peekable();
+            if rest.model.is_none() || group.peek().is_none() {
+                told.push((rest.model.map(ToOwned::to_owned), rest.until));
+            } else {
+                told.extend(group.map(|model| (Some(model.to_owned()), rest.until)));
+            }
+        }
+        told
     }
 
     /// Ends every rest of an account: its owner knows better.

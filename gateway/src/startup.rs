@@ -16,6 +16,7 @@ use crate::{
     server::Server,
     settings::{Basic, Settings},
     store::{Opening, Row, Store, StoreError},
+    takeover,
 };
 use pollux_sdk::{Provider, Redirect, Secret};
 use std::{
@@ -53,7 +54,9 @@ impl Gateway {
         })?;
         listener.set_nonblocking(true).map_err(StartError::Io)?;
         let port = listener.local_addr().map_err(StartError::Io)?.port();
+        takeover::back_up(&basic.database_url).await?;
         let store = open_store(basic).await?;
+        takeover::take_over(&store, &providers).await?;
         let metrics = Arc::new(Metrics::new().map_err(|error| StartError::Io(std::io::Error::other(error)))?);
         let services = services::build(&settings, providers, &store, &metrics)?;
         let table = Arc::new(routes::table(&services)?);
@@ -157,6 +160,9 @@ async fn reopen(
 
 /// What the owner wants to see first: accounts by state.
 fn announce(settings: &Settings, rows: &[Row]) {
+    for news in &settings.news {
+        tracing::info!("{news}");
+    }
     for note in &settings.notes {
         tracing::warn!("{note}");
     }

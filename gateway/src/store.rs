@@ -12,6 +12,7 @@ mod key;
 mod location;
 mod logins;
 mod merge;
+mod older;
 mod readings;
 mod refresh;
 mod row;
@@ -24,6 +25,7 @@ mod vault;
 pub use error::StoreError;
 pub use files::{FileNews, FileRow};
 pub use logins::LoginRow;
+pub use older::{Inherited, OlderRow, OlderTable, back_up_older, read_older};
 pub use row::{Newcomer, Row, State, TokenHash};
 
 use location::{Claim, Location};

@@ -19,6 +19,9 @@ mod suites {
     mod files_command;
     mod files_tokens;
     mod ingestion;
+    mod legacy;
+    mod legacy_database;
+    mod legacy_groups;
     mod login;
     mod logs;
     mod operator;

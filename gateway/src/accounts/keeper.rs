@@ -1,7 +1,7 @@
 use super::{
     backoff::backoff,
     queue::Queue,
-    renew::{Renewal, unknown},
+    renew::{REFRESH_OFF, Renewal, unknown},
     stopped,
 };
 use crate::{
@@ -43,6 +43,8 @@ pub struct Keeper {
     pub(super) store: Store,
     pub(super) io: Arc<dyn Io>,
     metrics: Arc<Metrics>,
+    /// Whether tokens are renewed at all.
+    pub(super) refreshes: bool,
     pub(super) queue: Queue,
     /// Refreshes that failed and are to be tried again, also where the old token has not ended yet.
     retries: Queue,
@@ -63,6 +65,7 @@ impl Keeper {
         store: Store,
         io: Arc<dyn Io>,
         metrics: Arc<Metrics>,
+        refreshes: bool,
     ) -> Self {
         Self {
             provider,
@@ -70,6 +73,7 @@ impl Keeper {
             store,
             io,
             metrics,
+            refreshes,
             queue: Queue::default(),
             retries: Queue::default(),
             failures: Mutex::default(),
@@ -90,6 +94,10 @@ impl Keeper {
         for mut row in rows {
             if interrupted.contains(&row.id) {
                 row = self.interrupted(row).await?;
+            }
+            let waited = row.reason.as_ref().is_some_and(|reason| reason.code == REFRESH_OFF);
+            if waited && self.refreshes && row.state == State::Suspended {
+                row = self.store.set_state(row.id, State::Validating, None).await?.unwrap_or(row);
             }
             match row.state {
                 State::Active => self.pool.publish(&row),
@@ -143,7 +151,8 @@ impl Keeper {
             for id in self.retries.take_due(usize::MAX) {
                 self.pool.want_refresh(id);
             }
-            wanted.extend(self.pool.take_refresh_wants(SystemTime::now(), MARGIN));
+            let margin = if self.refreshes { MARGIN } else { Duration::ZERO };
+            wanted.extend(self.pool.take_refresh_wants(SystemTime::now(), margin));
             let busy: HashSet<i64> = running.values().copied().collect();
             let room = JOBS.saturating_sub(jobs.len());
             let free: Vec<i64> = wanted.iter().copied().filter(|id| !busy.contains(id)).take(room).collect();

@@ -28,6 +28,9 @@ impl Renewal {
     }
 }
 
+/// Why an account is out whose token may not be renewed.
+pub(super) const REFRESH_OFF: &str = "refresh_off";
+
 /// A commit that fails is tried again this often: the vendor's answer is in memory only.
 const COMMIT_TRIES: u32 = 12;
 
@@ -38,6 +41,10 @@ impl Keeper {
             let reason =
                 Reason::new("login_expired", "the access token has ended and there is no refresh token");
             return self.bury(row, reason).await;
+        }
+        if !self.refreshes {
+            let text = "its access token is of no use any more, and pool.refresh is false: set it to true, or bring a new token";
+            return self.bury(row, Reason::new(REFRESH_OFF, text)).await;
         }
         let row = match self.store.begin_refresh(row.id, row.revision).await {
             Ok(Some(row)) => row,

@@ -17,7 +17,9 @@ pub async fn export(
     include_secrets: bool,
 ) -> ExitCode {
     if !include_secrets {
-        eprintln!("pollux: an export holds every account's tokens in plain text; say --include-secrets to have it");
+        eprintln!(
+            "pollux: an export holds every account's tokens in plain text; say --include-secrets to have it"
+        );
         return ExitCode::FAILURE;
     }
     let rows = match peek_store(&settings.basic).await {
@@ -84,7 +86,9 @@ fn make_folder(folder: &Path) -> io::Result<()> {
 
 /// A name that no file system minds and that no two accounts share.
 fn file_name(row: &Row) -> String {
-    let plain = |letter: char| if letter.is_ascii_alphanumeric() || "@.-".contains(letter) { letter } else { '_' };
-    let label: String = row.credential.label.as_deref().unwrap_or("account").chars().take(80).map(plain).collect();
+    let plain =
+        |letter: char| if letter.is_ascii_alphanumeric() || "@.-".contains(letter) { letter } else { '_' };
+    let label: String =
+        row.credential.label.as_deref().unwrap_or("account").chars().take(80).map(plain).collect();
     format!("{}-{label}.json", row.id)
 }

@@ -4,12 +4,14 @@ use crate::{
     settings::Settings,
     startup::open_store,
     store::{Newcomer, StoreError},
+    takeover,
     upstream::install_crypto,
 };
 use pollux_sdk::{Credential, Provider};
 use serde_json::Value;
 use std::{
     collections::BTreeMap,
+    io::Read,
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
@@ -30,7 +32,7 @@ struct Entry {
 
 /// `pollux import ...`: hands the accounts to the running gateway, or puts them into its store if none runs.
 pub async fn import(settings: &Settings, providers: &Providers, paths: &[PathBuf]) -> ExitCode {
-    let (entries, mut refused) = collect(providers, paths);
+    let (entries, mut refused) = collect(providers, paths).await;
     if entries.is_empty() && refused.is_empty() {
         refused.push("there is no credential file".to_owned());
     }
@@ -60,26 +62,77 @@ pub async fn import(settings: &Settings, providers: &Providers, paths: &[PathBuf
     code
 }
 
-/// Files by provider, and a line for each that nobody takes.
-fn collect(providers: &Providers, paths: &[PathBuf]) -> (BTreeMap<&'static str, Vec<Entry>>, Vec<String>) {
+/// Accounts by provider, and a line for each file that nobody takes.
+#[derive(Default)]
+struct Collected {
+    entries: BTreeMap<&'static str, Vec<Entry>>,
+    refused: Vec<String>,
+}
+
+async fn collect(
+    providers: &Providers,
+    paths: &[PathBuf],
+) -> (BTreeMap<&'static str, Vec<Entry>>, Vec<String>) {
     let known: Vec<Arc<dyn Provider>> = providers.values().cloned().collect();
     let names: Vec<&str> = known.iter().flat_map(|provider| words(provider.as_ref())).collect();
-    let (mut entries, mut refused) = (BTreeMap::<_, Vec<Entry>>::new(), Vec::new());
+    let mut collected = Collected::default();
     for path in paths {
-        for spot in spots(path, &names, &mut refused) {
-            match open(&spot, &known) {
-                Ok((file, Sorted { provider, credential, remark, .. })) => {
-                    if let Some(remark) = remark {
-                        eprintln!("pollux: {}: {remark}", spot.path.display());
-                    }
-                    let entry = Entry { path: spot.path, file, credential };
-                    entries.entry(provider.descriptor().id).or_default().push(entry);
+        if is_database(path) {
+            collected.database(providers, path).await;
+            continue;
+        }
+        for spot in spots(path, &names, &mut collected.refused) {
+            collected.file(spot, &known);
+        }
+    }
+    (collected.entries, collected.refused)
+}
+
+impl Collected {
+    fn file(&mut self, spot: Spot, known: &[Arc<dyn Provider>]) {
+        match open(&spot, known) {
+            Ok((file, Sorted { provider, credential, remark, .. })) => {
+                if let Some(remark) = remark {
+                    eprintln!("pollux: {}: {remark}", spot.path.display());
                 }
-                Err(reason) => refused.push(format!("{}: {reason}", spot.path.display())),
+                let entry = Entry { path: spot.path, file, credential };
+                self.entries.entry(provider.descriptor().id).or_default().push(entry);
+            }
+            Err(reason) => self.refused.push(format!("{}: {reason}", spot.path.display())),
+        }
+    }
+
+    /// Of an older system's database, what that system still used.
+    async fn database(&mut self, providers: &Providers, path: &Path) {
+        let shown = path.display();
+        let accounts = match takeover::read(path).await {
+            Ok(Some(accounts)) => accounts,
+            Ok(None) => return self.refused.push(format!("{shown}: it is no older system's database")),
+            Err(error) => return self.refused.push(format!("{shown}: {error}")),
+        };
+        let off = accounts.iter().filter(|account| !account.enabled).count();
+        if off > 0 {
+            eprintln!("pollux: {shown}: {off} accounts were switched off there and stay behind");
+        }
+        for account in accounts.into_iter().filter(|account| account.enabled) {
+            let provider = providers.get_key_value(account.provider.as_str());
+            match provider.and_then(|(id, provider)| Some((*id, provider.import(&account.entry)?))) {
+                Some((id, credential)) => {
+                    let entry = Entry { path: path.to_owned(), file: account.entry, credential };
+                    self.entries.entry(id).or_default().push(entry);
+                }
+                None => self
+                    .refused
+                    .push(format!("{shown}: no provider at work knows an account of `{}`", account.provider)),
             }
         }
     }
-    (entries, refused)
+}
+
+fn is_database(path: &Path) -> bool {
+    let mut head = [0; 16];
+    let read = std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut head));
+    path.is_file() && read.is_ok() && head == *b"SQLite format 3\0"
 }
 
 fn spots(path: &Path, names: &[&str], refused: &mut Vec<String>) -> Vec<Spot> {
@@ -88,8 +141,7 @@ fn spots(path: &Path, names: &[&str], refused: &mut Vec<String>) -> Vec<Spot> {
     }
     match gather(path, names) {
         Ok(Listing { files, skipped }) => {
-            refused
-                .extend(skipped.into_iter().map(|(path, reason)| format!("{}: {reason}", path.display())));
+            refused.extend(skipped.into_iter().map(|(path, reason)| format!("{}: {reason}", path.display())));
             files
         }
         Err(error) => {

@@ -66,7 +66,7 @@ fn providers(sources: Sources<'_>, linked: &Linked) -> ExitCode {
 fn check(sources: Sources<'_>, linked: &Linked) -> Result<ExitCode, SettingsError> {
     let settings = Settings::load(sources)?;
     let built = settings.build_providers(linked)?;
-    for note in &settings.notes {
+    for note in settings.news.iter().chain(&settings.notes) {
         complain(note);
     }
     let served: Vec<_> = built.into_keys().collect();

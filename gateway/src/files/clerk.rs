@@ -174,7 +174,8 @@ impl Clerk {
         let (mut spots, mut readable) = (BTreeMap::new(), Vec::new());
         for root in self.folders.clone() {
             self.watch.follow(&root);
-            let names: Vec<&str> = self.providers.iter().flat_map(|provider| words(provider.as_ref())).collect();
+            let names: Vec<&str> =
+                self.providers.iter().flat_map(|provider| words(provider.as_ref())).collect();
             let path = root.clone();
             let listed = blocking(move || folder::gather(&path, &names)).await;
             match listed.unwrap_or_else(|| Err(io::ErrorKind::Other.into())) {
@@ -214,9 +215,7 @@ impl Clerk {
         let ours = |path: &Path| readable.iter().any(|root| path.starts_with(root));
         let missing: Vec<PathBuf> =
             known.keys().filter(|path| !spots.contains_key(*path) && ours(path)).cloned().collect();
-        let absent = |path: &PathBuf| {
-            matches!(std::fs::metadata(path), Err(error) if error.kind() == io::ErrorKind::NotFound)
-        };
+        let absent = |path: &PathBuf| matches!(std::fs::metadata(path), Err(error) if error.kind() == io::ErrorKind::NotFound);
         let gone = blocking(move || missing.into_iter().filter(absent).collect::<Vec<_>>()).await;
         let gone: Vec<String> = gone.into_iter().flatten().map(|path| path.display().to_string()).collect();
         if gone.is_empty() {
@@ -272,7 +271,8 @@ impl Clerk {
                     replaces: sorted.replaces,
                     renewed: sorted.provider.renewed(),
                 };
-                let service = self.service(sorted.provider.descriptor().id).ok_or("its provider is not at work")?;
+                let service =
+                    self.service(sorted.provider.descriptor().id).ok_or("its provider is not at work")?;
                 let row = service.keeper.take_file(news).await.map_err(unavailable)?;
                 let row = row.ok_or("its account left at the same moment")?;
                 (row, if known.is_some() { Outcome::Updated } else { Outcome::Joined }, sorted.remark)
@@ -350,12 +350,15 @@ impl Clerk {
         if !self.write_back || row.state == State::RefreshUnknown {
             return false;
         }
-        let Some(next) = write::renewed(service.provider.as_ref(), file, &row.credential) else { return false };
+        let Some(next) = write::renewed(service.provider.as_ref(), file, &row.credential) else {
+            return false;
+        };
         let text = write::text(&next);
         let digest = self.store.digest(&text);
         let target = path.to_owned();
         let written = blocking(move || {
-            write::replace(&target, &text, stamp).map(|done| done.then(|| folder::stamp_of(&target)).flatten())
+            write::replace(&target, &text, stamp)
+                .map(|done| done.then(|| folder::stamp_of(&target)).flatten())
         });
         match written.await.unwrap_or_else(|| Err(io::ErrorKind::Other.into())) {
             Ok(Some(stamp)) => {

@@ -49,9 +49,11 @@ pub fn sort(spot: &Spot, file: &Value, providers: &[Arc<dyn Provider>]) -> Resul
             Recognition::Unusable(reason) => {
                 unusable = unusable.or_else(|| Some(format!("{}: {}", title(provider), reason.text)));
             }
-            recognition => takers.extend(
-                provider.import(file).map(|credential| Taker { provider, credential, recognition }),
-            ),
+            recognition => takers.extend(provider.import(file).map(|credential| Taker {
+                provider,
+                credential,
+                recognition,
+            })),
         }
     }
     let sure = takers.iter().any(Taker::is_sure);
@@ -66,7 +68,8 @@ pub fn sort(spot: &Spot, file: &Value, providers: &[Arc<dyn Provider>]) -> Resul
     match takers.len() {
         0 => Err(unusable.unwrap_or_else(|| "it holds no login that a provider at work knows".into())),
         1 if !disagrees || sure => {
-            let remark = disagrees.then(|| format!("its content is {}'s, its name says otherwise", list(&takers)));
+            let remark =
+                disagrees.then(|| format!("its content is {}'s, its name says otherwise", list(&takers)));
             takers.pop().map(|taker| taker.taken(remark)).ok_or_else(String::new)
         }
         1 => Err(format!("its name and its content disagree: it may be {}'s", list(&takers))),

@@ -6,6 +6,7 @@
 
 mod contest;
 mod entry;
+mod groups;
 mod lane;
 mod strategy;
 mod upkeep;
@@ -18,6 +19,7 @@ mod tests;
 use super::session::{Bound, CAPACITY, Memory, affinity, fingerprint};
 pub use entry::Standing;
 use entry::{Entry, Refresh};
+pub use groups::Groups;
 use lane::Lane;
 use std::{
     collections::{BTreeSet, HashMap},
@@ -135,6 +137,9 @@ pub struct Schedule {
     vacant: Vec<u32>,
     models: HashMap<Box<str>, usize>,
     names: Vec<Box<str>>,
+    groups: Groups,
+    /// For each model the one under whose index its cooldowns stand.
+    leads: Vec<usize>,
     lanes: Vec<Option<Lane>>,
     /// Deadlines that free an account.
     frees: BTreeSet<(SystemTime, u32, Ends)>,
@@ -149,8 +154,8 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// An empty pool. A session is forgotten when it idles for `session_ttl`.
-    pub fn new(strategy: Strategy, session_ttl: Duration) -> Self {
+    /// An empty pool. A session is forgotten when it idles for `session_ttl`; models of a group rest together.
+    pub fn new(strategy: Strategy, session_ttl: Duration, groups: Groups) -> Self {
         Self {
             strategy,
             clock: SystemTime::UNIX_EPOCH,
@@ -160,6 +165,8 @@ impl Schedule {
             vacant: Vec::new(),
             models: HashMap::new(),
             names: Vec::new(),
+            groups,
+            leads: Vec::new(),
             lanes: Vec::new(),
             frees: BTreeSet::new(),
             expiries: BTreeSet::new(),
@@ -347,10 +354,11 @@ impl Schedule {
 
     /// All accounts in the order of choice, and whether each could serve this request.
     pub fn explain(&self, ask: &Ask<'_>, now: SystemTime) -> Vec<(AccountId, Standing)> {
-        let model = self.models.get(ask.model).copied().unwrap_or(usize::MAX);
+        let index = |name: &str| self.models.get(name).copied().unwrap_or(usize::MAX);
+        let (model, lead) = (index(ask.model), index(self.groups.lead(ask.model)));
         let mut entries: Vec<&Entry> = self.entries.iter().flatten().collect();
         entries.sort_by_key(|entry| self.strategy.rank(&entry.facts()));
-        let told = |entry: &Entry| match entry.standing(model, now) {
+        let told = |entry: &Entry| match entry.standing(model, lead, now) {
             standing @ (Standing::Disabled | Standing::Unserved) => standing,
             _ if ask.tried.contains(&entry.account.id) => Standing::Tried,
             standing => standing,
@@ -363,7 +371,8 @@ impl Schedule {
     }
 
     fn standing(&self, id: AccountId, model: usize) -> Standing {
-        self.entry(id).map_or(Standing::Disabled, |entry| entry.standing(model, self.clock))
+        self.entry(id)
+            .map_or(Standing::Disabled, |entry| entry.standing(model, self.leads[model], self.clock))
     }
 
     fn entry(&self, id: AccountId) -> Option<&Entry> {
@@ -396,7 +405,8 @@ impl Schedule {
         }
         for (model, lane) in self.lanes.iter_mut().enumerate() {
             if let Some(lane) = lane {
-                lane.place(slot, entry.map(|entry| entry.standing(model, self.clock)), &self.ranks);
+                let lead = self.leads[model];
+                lane.place(slot, entry.map(|entry| entry.standing(model, lead, self.clock)), &self.ranks);
             }
         }
     }
@@ -406,12 +416,18 @@ impl Schedule {
         if let Some(model) = self.models.get(name) {
             return Some(*model);
         }
+        let lead = Some(self.groups.lead(name)).filter(|lead| *lead != name).map(str::to_owned);
+        let lead = match lead {
+            Some(lead) => Some(self.model(&lead)?),
+            None => None,
+        };
         let model = self.names.len();
         if model == MODELS {
             return None;
         }
         self.models.insert(name.into(), model);
         self.names.push(name.into());
+        self.leads.push(lead.unwrap_or(model));
         self.lanes.push(None);
         Some(model)
     }
@@ -422,7 +438,8 @@ impl Schedule {
         if self.lanes[model].is_none() {
             let mut lane = Lane::default();
             for (slot, entry) in (0u32..).zip(&self.entries) {
-                let standing = entry.as_ref().map(|entry| entry.standing(model, self.clock));
+                let standing =
+                    entry.as_ref().map(|entry| entry.standing(model, self.leads[model], self.clock));
                 lane.place(slot, standing, &self.ranks);
             }
             self.lanes[model] = Some(lane);

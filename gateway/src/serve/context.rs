@@ -1,4 +1,7 @@
-use crate::{auth::Key, files::Files, login::Logins, metrics::Metrics, relay::Service, settings::Settings, store::Store};
+use crate::{
+    auth::Key, files::Files, login::Logins, metrics::Metrics, relay::Service, settings::Settings,
+    store::Store,
+};
 use actix_web::HttpRequest;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use pollux_sdk::Dialect;

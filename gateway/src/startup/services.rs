@@ -2,7 +2,7 @@ use super::StartError;
 use crate::{
     accounts::Keeper,
     metrics::Metrics,
-    pool::Pool,
+    pool::{Groups, Pool},
     relay::{Limits, Service},
     settings::{ProviderSettings, Settings},
     store::{Row, Store},
@@ -49,8 +49,10 @@ fn service(
         http2 = own.enable_multiplexing,
         "provider is at work"
     );
-    let pool =
-        Arc::new(Pool::new(settings.pool.strategy, settings.pool.acquire_timeout, settings.pool.session_ttl));
+    let choice = &settings.pool;
+    let groups = Groups::new(choice.groups.iter().map(|group| group.models.as_slice()));
+    let pool = Pool::new(choice.strategy, choice.acquire_timeout, choice.session_ttl, groups);
+    let pool = Arc::new(pool);
     let io = Arc::new(AccountIo::new(&profile, own.oauth_tps)?);
     let keeper = Arc::new(Keeper::new(
         Arc::clone(&provider),
@@ -58,6 +60,7 @@ fn service(
         store.clone(),
         io,
         Arc::clone(metrics),
+        settings.pool.refresh,
     ));
     let limits = Limits {
         retries: own.retry_max_times,

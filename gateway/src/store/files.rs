@@ -238,10 +238,7 @@ async fn note(
             Column::Replaces,
         ])
         .to_owned();
-    Entity::insert(row.into_active_model())
-        .on_conflict(again)
-        .exec_without_returning(turn)
-        .await?;
+    Entity::insert(row.into_active_model()).on_conflict(again).exec_without_returning(turn).await?;
     let mut departed = Vec::new();
     if let Some(orphan) = orphan {
         departed.extend(depart(turn, orphan, || changed(&news.path)).await?);

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod files;
+mod older;
 mod opening;
 mod refresh;
 mod rests;

@@ -2,7 +2,8 @@ use crate::{reply::usage_quota, request::authorize, verdict::suspension};
 use pollux_sdk::kit::oauth::{self, Names, Section};
 use pollux_sdk::kit::{claims, each, text, unix};
 use pollux_sdk::{
-    AccountError, Credential, Grant, Io, Method, Model, Reason, Recognition, Request, Secret, StatusCode, Survey,
+    AccountError, Credential, Grant, Io, Method, Model, Reason, Recognition, Request, Secret, StatusCode,
+    Survey,
 };
 use serde_json::{Map, Value, json};
 use std::time::{SystemTime, UNIX_EPOCH};

@@ -16,8 +16,8 @@ mod tests;
 
 use pollux_sdk::{
     AccountError, Attempt, Call, ConfigError, Credential, Descriptor, Failure, Grant, HeaderMap, Io, Lease,
-    PoolView, Provider, Quota, Recognition, Refusal, Reply, Settings, Survey, Verdict, async_trait, kit::oauth::Section,
-    register_provider,
+    PoolView, Provider, Quota, Recognition, Refusal, Reply, Settings, Survey, Verdict, async_trait,
+    kit::oauth::Section, register_provider,
 };
 use serde_json::Value;
 use std::sync::Arc;

@@ -43,9 +43,8 @@ pub(crate) fn recognise(file: &Value) -> Recognition {
     if has("project") && has("client_id") {
         return Recognition::Replaces("project");
     }
-    let starts = |token: &Option<Secret>, start| {
-        token.as_ref().is_some_and(|token| token.expose().starts_with(start))
-    };
+    let starts =
+        |token: &Option<Secret>, start| token.as_ref().is_some_and(|token| token.expose().starts_with(start));
     let tokens = starts(&credential.refresh, "1//") || starts(&credential.access, "ya29.");
     let members = ["expiry_date", "type", "token_uri"].into_iter().any(|name| file.get(name).is_some());
     if tokens || members || has("project") || has("client_id") {

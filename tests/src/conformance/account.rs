@@ -8,7 +8,8 @@ use super::{
     subject::Subject,
 };
 use pollux_sdk::{
-    Account, AccountError, Credential, HeaderMap, Operation, PoolView, Quota, Recognition, Request, Secret, mentions,
+    Account, AccountError, Credential, HeaderMap, Operation, PoolView, Quota, Recognition, Request, Secret,
+    mentions,
 };
 use serde_json::{Value, json};
 use std::time::{Duration, UNIX_EPOCH};
@@ -94,8 +95,12 @@ fn recognition(subject: &Subject) -> Finding {
     for word in provider.nicknames() {
         ensure!(!word.is_empty() && word.bytes().all(plain), "`{word}` is no word for a folder's name");
     }
-    let foreign = [json!(null), json!([]), json!({}), json!({"of_no_vendor": "x"})];
-    for file in subject.samples.files.iter().flat_map(variants).chain(foreign) {
+    let foreign = [json!(null), json!({}), json!({"of_no_vendor": "x"})];
+    let emptied = subject.samples.files.iter().cloned().map(|mut file| {
+        replace_texts(&mut file, &json!(""));
+        file
+    });
+    for file in subject.samples.files.iter().cloned().chain(emptied).chain(foreign) {
         let taken = provider.import(&file);
         let recognition = provider.recognise(&file);
         let usable = !matches!(recognition, Recognition::Foreign | Recognition::Unusable(_));

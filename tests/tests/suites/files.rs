@@ -1,8 +1,6 @@
 //! Folders of credential files: what joins, what changes, what leaves, and that nobody else notices.
 
-use super::owner::{
-    LIMIT, accounts, act, add, ask, id, served, wait_accounts, wait_all, wait_only,
-};
+use super::owner::{LIMIT, accounts, act, add, ask, id, served, wait_accounts, wait_all, wait_only};
 use pollux_tests::kit::{Answer, Builder, Gateway, send, wait_until};
 use pollux_tests::simulator::google::Kind;
 use pollux_tests::simulator::{Simulator, google, openai};
@@ -173,12 +171,13 @@ async fn content_decides_and_names_break_the_tie() {
 async fn a_bad_file_is_named_and_leaves_the_rest_alone() {
     let simulator = Simulator::start();
     let bob = auth_json(&simulator.openai().account("bob"));
-    let builder = pool(&simulator, &[("good.json", bob), ("key.json", json!({"OPENAI_API_KEY": "sk-hidden"}))])
-        .file("pool/broken.json", "{\"refresh_token\": \"rt_hidden")
-        .file("pool/empty.json", "")
-        .file("pool/large.json", format!("{{\"refresh_token\": \"{}\"}}", "x".repeat(300 << 10)))
-        .file("pool/service.json", r#"{"type": "service_account", "private_key": "hidden"}"#)
-        .file("pool/notes.txt", "not a credential");
+    let builder =
+        pool(&simulator, &[("good.json", bob), ("key.json", json!({"OPENAI_API_KEY": "sk-hidden"}))])
+            .file("pool/broken.json", "{\"refresh_token\": \"rt_hidden")
+            .file("pool/empty.json", "")
+            .file("pool/large.json", format!("{{\"refresh_token\": \"{}\"}}", "x".repeat(300 << 10)))
+            .file("pool/service.json", r#"{"type": "service_account", "private_key": "hidden"}"#)
+            .file("pool/notes.txt", "not a credential");
     let gateway = builder.start().await.unwrap();
     wait_only(&gateway, "active").await;
     for (name, said) in [
@@ -271,7 +270,9 @@ async fn an_account_from_file_and_login_is_one() {
     let outcome = reloaded(&gateway, "bob.json").await["outcome"].take();
     assert!(outcome == "joined" || outcome == "unchanged", "{outcome}");
     let is_it = |line: &Value| line["account"] == account["id"] && line["state"] == "active";
-    let both = || async { is_it(&reloaded(&gateway, "bob.json").await) && is_it(&reloaded(&gateway, "again.json").await) };
+    let both = || async {
+        is_it(&reloaded(&gateway, "bob.json").await) && is_it(&reloaded(&gateway, "again.json").await)
+    };
     assert!(wait_until(both, LIMIT).await);
     assert_eq!(id(&wait_only(&gateway, "active").await), id(&account));
     // It was there before its files, and stays after them.

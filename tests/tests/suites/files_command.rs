@@ -26,7 +26,13 @@ async fn files_and_folders_are_handed_to_the_running_gateway() {
     write(&gateway, "old/bad.json", &json!({"refresh_token": "anybodys-secret"}));
     let (code, text) = cli(&gateway, &["import", "old", "three.json", "missing.json"]).await;
     assert_eq!(code, 1, "{text}");
-    for line in ["one.json: codex", "two.json: geminicli", "three.json: codex", "bad.json: it may be of", "missing.json: it cannot be read"] {
+    for line in [
+        "one.json: codex",
+        "two.json: geminicli",
+        "three.json: codex",
+        "bad.json: it may be of",
+        "missing.json: it cannot be read",
+    ] {
         assert!(text.contains(line), "{line} in {text}");
     }
     assert!(!text.contains("anybodys-secret"), "{text}");

@@ -58,7 +58,8 @@ async fn renewed_tokens_go_back_into_the_file_and_nothing_else_of_it_changes() {
     assert_eq!(written, original);
     let mode = fs::metadata(path(&gateway, "bob.json")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
-    let left: Vec<_> = fs::read_dir(gateway.folder().join("pool")).unwrap().map(|e| e.unwrap().file_name()).collect();
+    let left: Vec<_> =
+        fs::read_dir(gateway.folder().join("pool")).unwrap().map(|e| e.unwrap().file_name()).collect();
     assert_eq!(left.len(), 2, "nothing is left beside it: {left:?}");
     // It is no news to the one who wrote it.
     let revision = wait_only(&gateway, "active").await["revision"].take();

@@ -85,15 +85,16 @@ impl Entry {
         }
     }
 
-    /// The one judgement of whether an account can serve; everything else only remembers it.
-    pub(super) fn standing(&self, model: usize, now: SystemTime) -> Standing {
+    /// The one judgement of whether an account can serve; everything else only remembers it. The cooldowns of
+    /// `model` stand under `lead`.
+    pub(super) fn standing(&self, model: usize, lead: usize, now: SystemTime) -> Standing {
         if self.disabled() {
             return Standing::Disabled;
         }
         if self.dropped.contains(&model) {
             return Standing::Unserved;
         }
-        let model_rest = self.model_rests.iter().find(|(at, _)| *at == model).map(|(_, rest)| rest.until);
+        let model_rest = self.model_rests.iter().find(|(at, _)| *at == lead).map(|(_, rest)| rest.until);
         let until = self.out_until(now).max(model_rest.filter(|until| *until > now));
         match until {
             Some(until) => Standing::Cooling(until),

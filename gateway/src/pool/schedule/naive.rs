@@ -37,6 +37,7 @@ struct Seats {
 pub(super) struct Naive {
     clock: Time,
     ttl: Duration,
+    groups: Vec<Vec<String>>,
     members: BTreeMap<AccountId, Member>,
     sessions: HashMap<String, Seats>,
     answers: HashMap<String, (Time, AccountId)>,
@@ -55,10 +56,11 @@ enum State {
 }
 
 impl Naive {
-    pub(super) fn new(ttl: Duration) -> Self {
+    pub(super) fn new(ttl: Duration, groups: Vec<Vec<String>>) -> Self {
         Self {
             clock: Time::UNIX_EPOCH,
             ttl,
+            groups,
             members: BTreeMap::new(),
             sessions: HashMap::new(),
             answers: HashMap::new(),
@@ -78,6 +80,12 @@ impl Naive {
         }
     }
 
+    /// Under which name a model's rest stands.
+    pub(super) fn scope(&self, model: &str) -> String {
+        let group = self.groups.iter().find(|group| group.iter().any(|one| one == model));
+        group.map_or(model, |group| &group[0]).to_owned()
+    }
+
     fn stale(&self, member: &Member) -> bool {
         member.refused || member.account.expires_at.is_some_and(|end| end <= self.clock)
     }
@@ -92,7 +100,7 @@ impl Naive {
         if !member.account.enabled || member.account.limit == Some(0) || member.dropped.contains(model) {
             return State::Out;
         }
-        let model_rest = member.rests.get(&Some(model.to_owned())).map(|rest| rest.1);
+        let model_rest = member.rests.get(&Some(self.scope(model))).map(|rest| rest.1);
         if let Some(until) = self.pause(member).into_iter().chain(model_rest).max() {
             return State::Cooling(until);
         }
@@ -243,10 +251,10 @@ impl Naive {
 
     pub(super) fn release(&mut self, id: AccountId, model: &str, outcome: Outcome, now: Time) {
         self.advance(now);
+        let named = Some(self.scope(model));
         let Some(member) = self.members.get_mut(&id) else { return };
         member.in_flight = member.in_flight.saturating_sub(1);
         if let Outcome::Served { began } = outcome {
-            let named = Some(model.to_owned());
             member.rests.retain(|scope, (since, _)| began <= *since || (scope.is_some() && *scope != named));
         }
     }
@@ -291,8 +299,8 @@ impl Naive {
     pub(super) fn cool(&mut self, id: AccountId, model: Option<&str>, until: Time, now: Time) -> bool {
         self.advance(now);
         let clock = self.clock;
+        let scope = model.map(|model| self.scope(model));
         let Some(member) = self.members.get_mut(&id).filter(|_| until > clock) else { return false };
-        let scope = model.map(str::to_owned);
         let longer = member.rests.get(&scope).is_none_or(|(_, before)| *before < until);
         if longer {
             member.rests.insert(scope, (clock, until));
@@ -301,7 +309,7 @@ impl Naive {
     }
 
     pub(super) fn lift(&mut self, id: AccountId, model: Option<&str>) -> bool {
-        let scope = model.map(str::to_owned);
+        let scope = model.map(|model| self.scope(model));
         self.members.get_mut(&id).is_some_and(|member| member.rests.remove(&scope).is_some())
     }
 

@@ -1,7 +1,7 @@
 //! What happens to accounts besides being chosen: coming and going, cooldowns, tokens, the passage of time.
 
 use super::{
-    Account, AccountId, CLOCK_SET_BACK, Ends, Schedule,
+    Account, AccountId, CLOCK_SET_BACK, Ends, Groups, Schedule,
     entry::{Entry, Refresh, Rest},
     strategy::Strategy,
 };
@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 pub struct Cooldown<'a> {
     /// The account.
     pub id: AccountId,
-    /// The model; `None` is the whole account.
+    /// The model, for a group its first; `None` is the whole account.
     pub model: Option<&'a str>,
     /// Its end.
     pub until: SystemTime,
@@ -137,7 +137,7 @@ impl Schedule {
         began: Option<SystemTime>,
     ) -> bool {
         let Some(slot) = self.slots.get(&id).copied() else { return false };
-        if model.is_some_and(|model| !self.models.contains_key(model)) {
+        if model.is_some_and(|model| !self.models.contains_key(self.groups.lead(model))) {
             return false;
         }
         let Some((Some(rest), ends)) = self.rest_place(id, model) else { return false };
@@ -152,8 +152,14 @@ impl Schedule {
     fn rest_place(&mut self, id: AccountId, model: Option<&str>) -> Option<(Option<Rest>, Ends)> {
         let Some(model) = model else { return Some((self.entry(id)?.rest, Ends::Rest)) };
         let model = self.model(model)?;
+        let model = self.leads[model];
         let rest = self.entry(id)?.model_rests.iter().find(|(at, _)| *at == model).map(|(_, rest)| *rest);
         Some((rest, Ends::ModelRest(model)))
+    }
+
+    /// Which models rest together.
+    pub fn groups(&self) -> &Groups {
+        &self.groups
     }
 
     /// All cooldowns, to be stored.

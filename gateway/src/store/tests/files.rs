@@ -2,8 +2,10 @@ use super::*;
 
 /// What a file with this refresh token says, its content being the token and a mark.
 fn news(store: &Store, path: &str, refresh: &str, mark: &str) -> FileNews {
-    let credential =
-        Credential { extra: map(json!({"project": "p", "id_token": mark})), ..Credential::from_refresh(refresh) };
+    let credential = Credential {
+        extra: map(json!({"project": "p", "id_token": mark})),
+        ..Credential::from_refresh(refresh)
+    };
     FileNews {
         path: path.into(),
         digest: store.digest(&format!("{refresh}{mark}")),
@@ -47,7 +49,11 @@ async fn a_spent_token_says_whose_file_it_is_and_nothing_else() {
         let store = ground.reopen(store).await;
         for (path, mark) in [("/a", "1"), ("/a", "2"), ("/copy", "3")] {
             let again = taken(&store, news(&store, path, "r1", mark)).await;
-            assert_eq!((again.id, again.state, refresh_of(&again)), (row.id, State::Active, "r2"), "{path} {mark}");
+            assert_eq!(
+                (again.id, again.state, refresh_of(&again)),
+                (row.id, State::Active, "r2"),
+                "{path} {mark}"
+            );
             assert_eq!(again.credential.extra("id_token"), Some("new"), "{path} {mark}");
         }
         assert_eq!(store.list().await.unwrap().len(), 1);
@@ -131,7 +137,8 @@ async fn another_account_in_a_file_takes_over_once_it_has_proved_itself() {
 async fn one_account_alone_has_what_a_file_says_it_replaces_by() {
     everywhere(async |ground| {
         let store = ground.open().await;
-        let exclusive = |path, refresh| FileNews { replaces: Some("project"), ..news(&store, path, refresh, "1") };
+        let exclusive =
+            |path, refresh| FileNews { replaces: Some("project"), ..news(&store, path, refresh, "1") };
         let mut ids = Vec::new();
         for (path, subject, refresh) in [("/a", "s", "r1"), ("/b", "t", "r2")] {
             let row = taken(&store, exclusive(path, refresh)).await;

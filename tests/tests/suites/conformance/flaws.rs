@@ -6,8 +6,8 @@ use super::model::{Vendor, samples};
 use pollux_sdk::{
     AccountError, At, Attempt, Bytes, Call, Cause, ConfigError, Credential, Descriptor, Dialect, Effect,
     Emit, Endpoint, Event, Facts, Failure, Grant, HeaderMap, HeaderName, HeaderValue, Inbound, Io, Lease,
-    Model, Next, Operation, PoolView, Provider, Quota, Reader, Reason, Recognition, Refusal, Registration, Reply, Request,
-    Scope, Secret, Settings, Shape, Step, Summary, Survey, Unreachable, Verdict, async_trait,
+    Model, Next, Operation, PoolView, Provider, Quota, Reader, Reason, Recognition, Refusal, Registration,
+    Reply, Request, Scope, Secret, Settings, Shape, Step, Summary, Survey, Unreachable, Verdict, async_trait,
 };
 use serde_json::{Value, json};
 use std::{

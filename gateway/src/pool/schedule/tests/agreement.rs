@@ -84,6 +84,16 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+/// No groups, two models that rest together and one that does not, or a group led by a model nobody asks for.
+fn groups() -> impl Strategy<Value = Vec<Vec<String>>> {
+    let names = |group: &[&str]| group.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    prop_oneof![
+        2 => Just(Vec::new()),
+        1 => Just(vec![names(&["a", "b"])]),
+        1 => Just(vec![names(&["unseen", "b", "a"]), names(&[""])]),
+    ]
+}
+
 /// Seconds forward, or once in a while any time at all.
 fn clock() -> impl Strategy<Value = (u64, Option<SystemTime>)> {
     (0u64..4, prop::option::weighted(0.02, time()))
@@ -94,7 +104,7 @@ fn grantable(schedule: &Schedule, ask: &Ask<'_>) -> BTreeSet<AccountId> {
     let now = schedule.clock;
     let rests = |id| {
         let mut own = schedule.cooldowns().filter(move |one| one.id == id && one.until > now);
-        own.any(|one| one.model.is_none_or(|model| model == ask.model))
+        own.any(|one| one.model.is_none_or(|model| model == schedule.groups().lead(ask.model)))
     };
     let fit = schedule.entries.iter().flatten().filter(|entry| {
         let account = &entry.account;
@@ -174,7 +184,8 @@ impl Pair {
             Step::Cool(id, model, until) => {
                 let model = model.map(|at| MODELS[at]);
                 let deadline = |real: &Schedule| {
-                    real.cooldowns().find(|one| (one.id, one.model) == (id, model)).map(|one| one.until)
+                    let scope = model.map(|model| real.groups().lead(model));
+                    real.cooldowns().find(|one| (one.id, one.model) == (id, scope)).map(|one| one.until)
                 };
                 real.advance(now);
                 let before = deadline(real);
@@ -262,9 +273,13 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn chooses_as_the_naive_scheduler_does(steps in prop::collection::vec((clock(), step()), 1..200)) {
-        let real = Schedule::new(super::Strategy::Balanced, TTL);
-        let mut pair = Pair { real, naive: Naive::new(TTL), tickets: Vec::new(), now: at(0) };
+    fn chooses_as_the_naive_scheduler_does(
+        steps in prop::collection::vec((clock(), step()), 1..200),
+        groups in groups(),
+    ) {
+        let members = groups.iter().map(Vec::as_slice);
+        let real = Schedule::new(super::Strategy::Balanced, TTL, Groups::new(members));
+        let mut pair = Pair { real, naive: Naive::new(TTL, groups), tickets: Vec::new(), now: at(0) };
         for ((seconds, jump), step) in steps {
             let later = pair.now.checked_add(Duration::from_secs(seconds));
             pair.now = jump.or(later).unwrap_or(at(0));

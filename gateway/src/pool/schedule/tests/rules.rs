@@ -110,6 +110,38 @@ fn a_models_cooldown_leaves_the_other_models_alone() {
 }
 
 #[test]
+fn models_of_a_group_rest_together_and_leave_the_other_groups_alone() {
+    let group = |models: &[&str]| models.iter().map(|model| (*model).to_owned()).collect::<Vec<_>>();
+    let mut schedule = grouped(&[group(&["big"]), group(&["tiny", "m", "n"])]);
+    schedule.upsert(account(1));
+    let ask = |model| Ask { model, ..Ask::default() };
+    assert!(schedule.cool(1, Some("n"), at(100), at(0)));
+    for model in ["tiny", "m", "n"] {
+        assert_eq!(schedule.choose(&ask(model), at(1)), cooling(at(100)), "{model}");
+        assert_eq!(schedule.explain(&ask(model), at(1)), [(1, Standing::Cooling(at(100)))], "{model}");
+    }
+    for model in ["big", "alone"] {
+        assert_eq!(serve(&mut schedule, &ask(model), at(1)).id, 1, "{model}");
+    }
+    assert!(!schedule.cool(1, Some("m"), at(50), at(1)), "the longer rest of the group stays");
+    schedule.release(1, "m", Outcome::Served { began: at(2) }, at(3));
+    assert_eq!(
+        schedule.choose(&ask("n"), at(3)),
+        granted(1),
+        "what serves one model is evidence for its group"
+    );
+}
+
+#[test]
+fn a_model_that_an_account_lacks_is_no_matter_of_its_group() {
+    let mut schedule = grouped(&[vec!["m".to_owned(), "n".to_owned()]]);
+    schedule.upsert(account(1));
+    schedule.drop_model(1, "m");
+    assert_eq!(schedule.choose(&m(), at(0)), Choice::Empty);
+    assert_eq!(schedule.choose(&Ask { model: "n", ..m() }, at(0)), granted(1));
+}
+
+#[test]
 fn a_shorter_cooldown_never_replaces_a_longer_one() {
     let mut schedule = pool([1]);
     assert!(schedule.cool(1, None, at(100), at(0)));
