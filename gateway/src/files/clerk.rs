@@ -1,15 +1,16 @@
+mod renew;
+
 use super::{
     folder::{self, Listing, Spot, Stamp},
     report::{Line, Outcome, Report, Skipped},
     sort::{sort, words},
     watch::Watch,
-    write,
 };
 use crate::{
     accounts::stopped,
     relay::Service,
     settings,
-    store::{FileNews, FileRow, Row, State, Store, StoreError},
+    store::{FileNews, FileRow, Row, Store, StoreError},
 };
 use pollux_sdk::Provider;
 use serde_json::Value;
@@ -33,7 +34,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// How often folders are looked at unasked.
 const LOOK: Duration = Duration::from_secs(15);
 /// How long a request for a reload waits, for others before it too.
-const ANSWER: Duration = Duration::from_secs(60);
+const ANSWER: Duration = Duration::from_mins(1);
 const REQUESTS: usize = 8;
 const COMPLAINTS: usize = 10_000;
 
@@ -254,29 +255,16 @@ impl Clerk {
         let text = read(&spot.path).await?;
         let digest = self.store.digest(&text);
         let file = parse(&text)?;
-        let (row, outcome, remark) = match known.filter(|known| known.digest == digest) {
-            Some(known) => {
-                let Some(row) = self.held_by(known).await.map_err(unavailable)? else {
-                    let reason = "its account was removed; change the file to bring it back".to_owned();
-                    return Ok(Line::of(path, Outcome::Removed).because(Some(reason)));
-                };
-                (row, Outcome::Unchanged, None)
-            }
-            None => {
-                let sorted = sort(spot, &file, &self.providers)?;
-                let news = FileNews {
-                    path: path.clone(),
-                    digest,
-                    credential: sorted.credential,
-                    replaces: sorted.replaces,
-                    renewed: sorted.provider.renewed(),
-                };
-                let service =
-                    self.service(sorted.provider.descriptor().id).ok_or("its provider is not at work")?;
-                let row = service.keeper.take_file(news).await.map_err(unavailable)?;
-                let row = row.ok_or("its account left at the same moment")?;
-                (row, if known.is_some() { Outcome::Updated } else { Outcome::Joined }, sorted.remark)
-            }
+        let unchanged = known.filter(|known| known.digest == digest);
+        let (row, outcome, remark) = if let Some(known) = unchanged {
+            let Some(row) = self.held_by(known).await.map_err(unavailable)? else {
+                let reason = "its account was removed; change the file to bring it back".to_owned();
+                return Ok(Line::of(path, Outcome::Removed).because(Some(reason)));
+            };
+            (row, Outcome::Unchanged, None)
+        } else {
+            let (row, remark) = self.take_in(spot, digest, &file).await?;
+            (row, if known.is_some() { Outcome::Updated } else { Outcome::Joined }, remark)
         };
         let service = self.service(&row.provider).ok_or("its provider is not at work")?;
         let repaired = self.bring_up_to_date(&spot.path, &file, spot.stamp, &service, &row).await;
@@ -290,93 +278,23 @@ impl Clerk {
         })
     }
 
-    /// The account of a file. It may have been merged into another one since the file was looked up.
-    async fn held_by(&self, known: &FileRow) -> Result<Option<Row>, StoreError> {
-        let mut account = known.account;
-        for _ in 0..3 {
-            let Some(id) = account else { return Ok(None) };
-            if let Some(row) = self.store.get(id).await? {
-                return Ok(Some(row));
-            }
-            account = self.store.account_of(&known.path).await?.filter(|now| *now != id);
-        }
-        Ok(None)
-    }
-
-    /// Files whose accounts were renewed get the new tokens.
-    async fn write_renewals(&mut self) {
-        let accounts = self.store.take_renewals();
-        if accounts.is_empty() || self.folders.is_empty() || !self.write_back {
-            return;
-        }
-        let files = match self.store.files_of(&accounts).await {
-            Ok(files) => files,
-            // The next start finds them to be old.
-            Err(error) => return self.complain("", &error.to_string()),
-        };
-        for file in files {
-            if let Err(reason) = self.renew_file(&file).await {
-                self.complain(&file.path, &reason);
-            }
-        }
-    }
-
-    async fn renew_file(&mut self, known: &FileRow) -> Result<(), String> {
-        let path = Path::new(&known.path);
-        let Some(service) = self.service(&known.provider) else { return Ok(()) };
-        if !self.folders.iter().any(|root| path.starts_with(root)) {
-            return Ok(());
-        }
-        let stamp = folder::stamp_of(path);
-        let text = read(path).await?;
-        if self.store.digest(&text) != known.digest {
-            return Ok(()); // somebody changed it, and it is about to be looked at
-        }
-        if let Some(row) = self.held_by(known).await.map_err(unavailable)? {
-            self.bring_up_to_date(path, &parse(&text)?, stamp, &service, &row).await;
-        }
-        Ok(())
-    }
-
-    /// Writes the stored tokens into a file that has others. Whether it did.
-    async fn bring_up_to_date(
-        &mut self,
-        path: &Path,
+    async fn take_in(
+        &self,
+        spot: &Spot,
+        digest: String,
         file: &Value,
-        stamp: Option<Stamp>,
-        service: &Service,
-        row: &Row,
-    ) -> bool {
-        if !self.write_back || row.state == State::RefreshUnknown {
-            return false;
-        }
-        let Some(next) = write::renewed(service.provider.as_ref(), file, &row.credential) else {
-            return false;
+    ) -> Result<(Row, Option<String>), String> {
+        let sorted = sort(spot, file, &self.providers)?;
+        let news = FileNews {
+            path: spot.path.display().to_string(),
+            digest,
+            credential: sorted.credential,
+            replaces: sorted.replaces,
+            renewed: sorted.provider.renewed(),
         };
-        let text = write::text(&next);
-        let digest = self.store.digest(&text);
-        let target = path.to_owned();
-        let written = blocking(move || {
-            write::replace(&target, &text, stamp)
-                .map(|done| done.then(|| folder::stamp_of(&target)).flatten())
-        });
-        match written.await.unwrap_or_else(|| Err(io::ErrorKind::Other.into())) {
-            Ok(Some(stamp)) => {
-                self.seen.insert(path.to_owned(), Some(stamp));
-                tracing::info!(file = %path.display(), account = %row.label(), "tokens written back");
-                if let Err(error) = self.store.file_written(&path.display().to_string(), &digest).await {
-                    // It counts as changed then, by tokens that are known.
-                    self.complain("", &error.to_string());
-                }
-                true
-            }
-            Ok(None) => false,
-            Err(error) => {
-                let reason = format!("its new tokens cannot be written back: {}", error.kind());
-                self.complain(&path.display().to_string(), &reason);
-                false
-            }
-        }
+        let service = self.service(sorted.provider.descriptor().id).ok_or("its provider is not at work")?;
+        let row = service.keeper.take_file(news).await.map_err(unavailable)?;
+        Ok((row.ok_or("its account left at the same moment")?, sorted.remark))
     }
 
     fn service(&self, id: &str) -> Option<Arc<Service>> {

@@ -175,7 +175,9 @@ mod tests {
         };
         let names =
             ["b.json", "A.JSON", ".hidden.json", "notes.txt", "acme/x.json", "Acme2/y.json", "old/z.json"];
-        names.iter().for_each(|name| put(name));
+        for name in names {
+            put(name);
+        }
         fs::create_dir(root.path().join("folder.json")).unwrap();
         let listing = gather(root.path(), &["acme", "acme2"]).unwrap();
         let seen: Vec<(String, Option<String>)> =
