@@ -57,6 +57,10 @@ pub fn sort(spot: &Spot, file: &Value, providers: &[Arc<dyn Provider>]) -> Resul
         }
     }
     let sure = takers.iter().any(Taker::is_sure);
+    if let Some(reason) = unusable.filter(|_| !sure) {
+        // It is one vendor's beyond doubt: no other may get to see its tokens.
+        return Err(reason);
+    }
     takers.retain(|taker| !sure || taker.is_sure());
     let named = |taker: &Taker<'_>| spot.names(taker.provider.as_ref());
     let named_any = providers.iter().any(|provider| spot.names(provider.as_ref()));
@@ -66,7 +70,7 @@ pub fn sort(spot: &Spot, file: &Value, providers: &[Arc<dyn Provider>]) -> Resul
     }
     disagrees &= !takers.is_empty();
     match takers.len() {
-        0 => Err(unusable.unwrap_or_else(|| "it holds no login that a provider at work knows".into())),
+        0 => Err("it holds no login that a provider at work knows".into()),
         1 if !disagrees || sure => {
             let remark =
                 disagrees.then(|| format!("its content is {}'s, its name says otherwise", list(&takers)));

@@ -34,10 +34,16 @@ pub(crate) fn import(file: &Value) -> Option<Credential> {
 /// project has one account.
 pub(crate) fn recognise(file: &Value) -> Recognition {
     let Some(credential) = import(file) else {
-        let how = "it is a service account's key, and only logins of people can be served";
-        let service = file["type"] == "service_account";
-        let unusable = || Recognition::Unusable(Reason::new("service_account", how));
-        return if service { unusable() } else { Recognition::Foreign };
+        const TYPES: [&str; 4] = [
+            "service_account",
+            "impersonated_service_account",
+            "external_account",
+            "external_account_authorized_user",
+        ];
+        let how = "it is a service account's or a workforce's, and only logins of people can be served";
+        let others = text(&file["type"]).is_some_and(|kind| TYPES.contains(&kind));
+        let unusable = || Recognition::Unusable(Reason::new("no_login_of_a_person", how));
+        return if others { unusable() } else { Recognition::Foreign };
     };
     let has = |key| credential.extra(key).is_some();
     if has("project") && has("client_id") {

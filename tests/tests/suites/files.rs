@@ -1,7 +1,7 @@
 //! Folders of credential files: what joins, what changes, what leaves, and that nobody else notices.
 
 use super::owner::{LIMIT, accounts, act, add, ask, id, served, wait_accounts, wait_all, wait_only};
-use pollux_tests::kit::{Answer, Builder, Gateway, send, wait_until};
+use pollux_tests::kit::{Answer, Builder, Database, Gateway, send, wait_until};
 use pollux_tests::simulator::google::Kind;
 use pollux_tests::simulator::{Simulator, google, openai};
 use serde_json::{Value, json};
@@ -145,6 +145,23 @@ async fn the_environment_names_folders_too_and_files_of_one_name_do_not_collide(
 }
 
 #[tokio::test]
+async fn the_folders_of_older_systems_are_read() {
+    let simulator = Simulator::start();
+    let alice = simulator.google().account("alice").kind(Kind::ProjectRequired).licensed_project("p");
+    let bob = simulator.openai().account("bob");
+    let nexus =
+        ("credentials/a.json", "NEXUS_KEY=nexus-key\n", nexus(&simulator, &alice, "p"), "alice@example.com");
+    let pool = ("accounts/b.json", "POOL_DIR=accounts\n", auth_json(&bob), "bob@example.com");
+    for (name, variables, content, label) in [nexus, pool] {
+        let builder = Gateway::builder().simulator(&simulator).database(Database::Sqlite).without_config();
+        let builder = builder.file(".env", variables).file(name, content.to_string());
+        let gateway =
+            builder.env("POLLUX__BASIC__ADMIN_KEY", "admin-key-of-the-tests").start().await.unwrap();
+        assert_eq!(wait_only(&gateway, "active").await["label"], label);
+    }
+}
+
+#[tokio::test]
 async fn content_decides_and_names_break_the_tie() {
     let simulator = Simulator::start();
     let anybodys = json!({"refresh_token": "anybodys"});
@@ -185,7 +202,7 @@ async fn a_bad_file_is_named_and_leaves_the_rest_alone() {
         ("empty.json", "no JSON"),
         ("large.json", "256 KiB"),
         ("key.json", "API key"),
-        ("service.json", "service account"),
+        ("service.json", "service account's"),
     ] {
         let line = reloaded(&gateway, name).await;
         assert_eq!(line["outcome"], "refused", "{line}");

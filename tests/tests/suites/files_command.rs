@@ -1,6 +1,7 @@
 //! `pollux import` and `pollux export`.
 
 use super::files::auth_json;
+use super::legacy_database;
 use super::owner::{accounts, cli, gateway, served, wait_all, wait_only};
 use pollux_tests::kit::Gateway;
 use pollux_tests::simulator::Simulator;
@@ -57,6 +58,24 @@ async fn without_a_gateway_they_are_stored_for_its_next_start() {
     served(&gateway, "codex", "STORED").await;
     let (code, text) = cli(&gateway, &["import", "no-such-folder/x.json"]).await;
     assert!(code == 1 && text.contains("x.json"), "{code} {text}");
+}
+
+#[tokio::test]
+async fn an_older_systems_database_is_read_and_left_as_it_is() {
+    let simulator = Simulator::start();
+    let gateway = gateway(&simulator, "").await;
+    let bob = legacy_database::codex(&simulator.openai().account("bob"), legacy_database::SOON);
+    let database = legacy_database::written(&format!("{}{bob}", legacy_database::POLLUX)).await;
+    let path = gateway.folder().join("old.db");
+    fs::write(&path, &database).unwrap();
+    let (code, text) = cli(&gateway, &["import", "old.db"]).await;
+    assert_eq!(code, 0, "{text}");
+    assert_eq!(wait_only(&gateway, "active").await["label"], "bob@example.com");
+    served(&gateway, "codex", "OLDER").await;
+    assert_eq!(fs::read(&path).unwrap(), database);
+    fs::write(&path, b"SQLite format 3\0and then nothing").unwrap();
+    let (code, text) = cli(&gateway, &["import", "old.db"]).await;
+    assert!(code == 1 && text.contains("old.db"), "{code} {text}");
 }
 
 fn files_below(folder: &Path) -> Vec<(String, Value)> {

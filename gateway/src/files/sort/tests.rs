@@ -3,7 +3,7 @@ use pollux_sdk::{Attempt, Call, Descriptor, Lease, Reason, Refusal};
 use serde_json::json;
 use std::path::PathBuf;
 
-/// Takes files that have its member, or any with a `token`.
+/// Takes any file with a `token` but those that deny it; those with its own member are its own.
 #[derive(Debug)]
 struct Vendor {
     about: Descriptor,
@@ -18,7 +18,7 @@ impl Provider for Vendor {
         Err(Refusal::Credential(Reason::new("none", "it serves nobody")))
     }
     fn import(&self, file: &Value) -> Option<Credential> {
-        file["token"].as_str().map(Credential::from_key)
+        file["token"].as_str().filter(|_| file["not"] != self.about.id).map(Credential::from_key)
     }
     fn recognise(&self, file: &Value) -> Recognition {
         match file[self.about.id].as_str() {
@@ -92,15 +92,19 @@ fn content_decides_and_names_break_ties() {
 fn what_nobody_can_use_is_refused_with_the_reason() {
     assert!(sorted("x", &json!({"note": 1})).unwrap_err().contains("no login"));
     assert!(sorted("x", &json!({"acme": "dead"})).unwrap_err().contains("it is of no use"));
-    assert_eq!(sorted("bolt_x", &json!({"acme": "dead", "token": "t"})).as_deref(), Ok("bolt"));
+    // Not even where another one would try its luck with it.
+    assert!(
+        sorted("bolt_x", &json!({"acme": "dead", "token": "t"})).unwrap_err().contains("it is of no use")
+    );
+    assert_eq!(sorted("x", &json!({"acme": "dead", "bolt": "yes", "token": "t"})).as_deref(), Ok("bolt"));
 }
 
 #[test]
 fn a_guess_that_its_name_contradicts_is_refused() {
-    let providers = [vendor("acme", &[])];
-    let other = [vendor("acme", &[]), vendor("bolt", &[])];
-    let spot = Spot { path: "bolt_x".into(), folder: None, stem: "bolt_x".into(), stamp: None };
-    assert!(sort(&spot, &json!({"token": "t"}), &providers).is_ok());
-    let dead = json!({"token": "t", "bolt": "dead"});
-    assert!(sort(&spot, &dead, &other).unwrap_err().contains("disagree"));
+    let only_acmes = json!({"token": "t", "not": "bolt"});
+    assert_eq!(sorted("x", &only_acmes).as_deref(), Ok("acme"));
+    for place in ["bolt_x", "bolt/x"] {
+        let reason = sorted(place, &only_acmes).unwrap_err();
+        assert!(reason.contains("disagree") && reason.contains("acme"), "{place}: {reason}");
+    }
 }
