@@ -4,14 +4,18 @@ mod accounts;
 mod export;
 mod healthcheck;
 mod import;
+mod login;
 mod offline;
+mod remote;
+mod stored;
 
 pub use accounts::accounts;
 pub use export::export;
 pub use import::import;
+pub use login::login;
 pub use offline::run_offline;
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 use std::{
     ffi::{OsStr, OsString},
     path::{Path, PathBuf},
@@ -61,8 +65,23 @@ pub enum Command {
         #[arg(long)]
         include_secrets: bool,
     },
+    /// Connect an account: with a browser, or by a code
+    Login(LoginCommand),
     /// Ask the server on this machine whether it is healthy
     Healthcheck,
+}
+
+/// `pollux login`.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct LoginCommand {
+    /// Provider, as `pollux providers` lists them
+    pub provider: String,
+    /// Show a code to enter at the vendor's page, for machines without a browser
+    #[arg(long)]
+    pub device: bool,
+    /// Only print the address, and open no browser
+    #[arg(long)]
+    pub no_browser: bool,
 }
 
 /// `pollux config`.
@@ -109,7 +128,12 @@ pub enum AccountsCommand {
         /// Account
         id: String,
     },
-    /// Give an account facts that only its owner knows, such as a project id
+    /// End whatever an account rests for
+    ForgetCooldown {
+        /// Account
+        id: String,
+    },
+    /// Set an account's label, limits or proxy, or a fact that only its owner knows, such as a project id
     Set {
         /// Account
         id: String,

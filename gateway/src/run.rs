@@ -25,7 +25,10 @@ pub fn run() -> ExitCode {
     };
     let system = actix_web::rt::System::new();
     match cli.command() {
-        Command::Accounts(command) => return system.block_on(cli::accounts(&settings, command)),
+        Command::Accounts(command) => {
+            return system.block_on(cli::accounts(&settings, &providers, command));
+        }
+        Command::Login(command) => return system.block_on(cli::login(&settings, &providers, command)),
         Command::Import { paths } => return system.block_on(cli::import(&settings, &providers, paths)),
         Command::Export { to, include_secrets } => {
             return system.block_on(cli::export(&settings, &providers, to, *include_secrets));
@@ -70,9 +73,13 @@ fn configure(cli: &Cli) -> Result<Configured, String> {
     let sources = Sources { file: cli.config(), environment: &environment, linked: &ids };
     if !matches!(cli.command(), Command::Serve) {
         let settings = Settings::load(sources).map_err(text)?;
-        let files = matches!(cli.command(), Command::Import { .. } | Command::Export { .. });
-        let providers = files.then(|| settings.build_providers(&linked)).transpose().map_err(text)?;
-        return Ok((settings, providers.unwrap_or_default()));
+        // An account can be looked at whatever is wrong with its provider's section.
+        let lenient = matches!(cli.command(), Command::Accounts(_));
+        return match settings.build_providers(&linked) {
+            Ok(providers) => Ok((settings, providers)),
+            Err(_) if lenient => Ok((settings, BTreeMap::new())),
+            Err(error) => Err(text(error)),
+        };
     }
     let (settings, created) = Settings::start(sources).map_err(text)?;
     let providers = settings.build_providers(&linked).map_err(text)?;

@@ -5,14 +5,15 @@ mod failure;
 mod services;
 
 pub use failure::StartError;
+pub(crate) use services::{account_io, service_of};
 
 use crate::{
     auth::Key,
     files::Clerk,
     login::{Logins, Loopback},
     metrics::Metrics,
-    routes,
-    serve::Context,
+    routes::{self, Surfaces},
+    serve::{Context, Phase},
     server::Server,
     settings::{Basic, Settings},
     store::{Opening, Row, Store, StoreError},
@@ -22,7 +23,7 @@ use pollux_sdk::{Provider, Redirect, Secret};
 use std::{
     collections::BTreeMap,
     net::{SocketAddr, TcpListener},
-    sync::{Arc, atomic::AtomicBool},
+    sync::Arc,
     time::SystemTime,
 };
 use tokio::{sync::watch, task::JoinSet};
@@ -54,12 +55,12 @@ impl Gateway {
         })?;
         listener.set_nonblocking(true).map_err(StartError::Io)?;
         let port = listener.local_addr().map_err(StartError::Io)?.port();
-        takeover::back_up(&basic.database_url).await?;
         let store = open_store(basic).await?;
         takeover::take_over(&store, &providers).await?;
         let metrics = Arc::new(Metrics::new().map_err(|error| StartError::Io(std::io::Error::other(error)))?);
         let services = services::build(&settings, providers, &store, &metrics)?;
-        let table = Arc::new(routes::table(&services)?);
+        let surfaces = Surfaces { root: basic.root_aliases, order: &settings.pool.order };
+        let table = Arc::new(routes::table(&services, surfaces)?);
         let (stop, stopping) = watch::channel(false);
         let (loopback, loopback_task) = Loopback::new(port);
         let logins = Arc::new(Logins::new(Arc::clone(&settings), store.clone(), loopback.clone()));
@@ -82,7 +83,7 @@ impl Gateway {
             logins,
             files,
             store: store.clone(),
-            draining: AtomicBool::new(false),
+            phase: watch::Sender::new(Phase::Serving),
             running: Arc::default(),
             metrics,
             began: std::time::Instant::now(),
@@ -109,23 +110,18 @@ impl Gateway {
     }
 }
 
-/// Opens the store that the settings and the environment name.
-///
-/// # Errors
-/// As [`Store::open`].
+/// Opens the database of this configuration.
 pub(crate) async fn open_store(basic: &Basic) -> Result<Store, StoreError> {
     let sealing = sealing_key();
+    // Whoever opens it first: an older system's database is copied before anything in it changes.
+    takeover::back_up(&basic.database_url).await?;
     Store::open(opening(basic, sealing.as_ref())).await
 }
 
-/// As `open_store`, but only to read, where a running gateway holds the store.
-///
-/// # Errors
-/// As [`Store::peek`].
+/// As `open_store`, but only to read where a running gateway holds the database.
 pub(crate) async fn peek_store(basic: &Basic) -> Result<Store, StoreError> {
-    let sealing = sealing_key();
-    match Store::open(opening(basic, sealing.as_ref())).await {
-        Err(StoreError::Locked(_)) => Store::peek(opening(basic, sealing.as_ref())).await,
+    match open_store(basic).await {
+        Err(StoreError::Locked(_)) => Store::peek(opening(basic, sealing_key().as_ref())).await,
         opened => opened,
     }
 }

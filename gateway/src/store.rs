@@ -9,6 +9,7 @@ mod entity;
 mod error;
 mod files;
 mod key;
+mod limits;
 mod location;
 mod logins;
 mod merge;
@@ -119,6 +120,11 @@ impl Store {
     fn over(db: DatabaseConnection, sealer: Sealer, claim: Option<Claim>) -> Self {
         let instance = format!("{:032x}", rand::random::<u128>());
         Self(Arc::new(Inner { db, sealer, instance, renewals: files::Renewals::default(), _claim: claim }))
+    }
+
+    /// Whether the database answers.
+    pub async fn is_there(&self) -> bool {
+        self.0.db.ping().await.is_ok()
     }
 
     /// Lets go of the database. Verbs fail from here on.

@@ -4,6 +4,7 @@
 //! the provider.
 
 use crate::{
+    limits::Wanted,
     settings::{LegacyTable, legacy_tables},
     store::{Inherited, Newcomer, OlderRow, OlderTable, Store, StoreError, back_up_older, read_older},
 };
@@ -109,7 +110,8 @@ fn recognise(
     let (id, provider) = providers.get_key_value(table.provider.as_str())?;
     let mut credential = provider.import(&row.entry)?;
     credential.label = credential.label.or_else(|| row.entry["email"].as_str().map(str::to_owned));
-    let newcomer = Newcomer { credential, origin: ORIGIN.to_owned(), trusted: true };
+    let newcomer =
+        Newcomer { credential, origin: ORIGIN.to_owned(), trusted: true, limits: Wanted::default() };
     Some(Inherited { row, provider: id, newcomer })
 }
 

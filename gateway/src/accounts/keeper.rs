@@ -8,9 +8,10 @@ use crate::{
     metrics::Metrics,
     pool::Pool,
     store::{Row, State, Store, StoreError},
+    upstream::AccountIo,
 };
 use lru::LruCache;
-use pollux_sdk::{AccountError, Credential, Io, Provider, Reason};
+use pollux_sdk::{AccountError, Credential, Provider, Reason};
 use std::{
     collections::{BTreeSet, HashMap, HashSet, VecDeque},
     fmt,
@@ -41,8 +42,8 @@ pub struct Keeper {
     pub(super) provider: Arc<dyn Provider>,
     pub(super) pool: Arc<Pool>,
     pub(super) store: Store,
-    pub(super) io: Arc<dyn Io>,
-    metrics: Arc<Metrics>,
+    pub(super) io: Arc<AccountIo>,
+    pub(super) metrics: Arc<Metrics>,
     /// Whether tokens are renewed at all.
     pub(super) refreshes: bool,
     pub(super) queue: Queue,
@@ -63,7 +64,7 @@ impl Keeper {
         provider: Arc<dyn Provider>,
         pool: Arc<Pool>,
         store: Store,
-        io: Arc<dyn Io>,
+        io: Arc<AccountIo>,
         metrics: Arc<Metrics>,
         refreshes: bool,
     ) -> Self {
@@ -243,7 +244,6 @@ impl Keeper {
             Err(error) => return self.refresh_later(id, &error.to_string()),
         };
         let renewal = self.renew(&row).await;
-        self.metrics.refreshed(self.id(), renewal.word());
         match renewal {
             Renewal::Fresh(rows) => {
                 for row in &rows {
@@ -259,6 +259,22 @@ impl Keeper {
             Renewal::Overtaken(None) => self.pool.remove(id),
             Renewal::Later(text) => self.refresh_later(id, &text),
             Renewal::Dead(rows) => self.dead(&rows),
+        }
+    }
+
+    /// Renews an account of the store alone, while nobody else is at work.
+    ///
+    /// # Errors
+    /// Says why there is no new token.
+    pub async fn renew_alone(&self, row: &Row) -> Result<(), String> {
+        match self.renew(row).await {
+            Renewal::Fresh(_) => Ok(()),
+            Renewal::Overtaken(_) => Err("somebody else renews this account".to_owned()),
+            Renewal::Later(text) => Err(text),
+            Renewal::Dead(rows) => {
+                let reason = rows.into_iter().find(|dead| dead.id == row.id).and_then(|dead| dead.reason);
+                Err(reason.map_or_else(|| "the account is out".to_owned(), |reason| reason.text))
+            }
         }
     }
 
@@ -314,8 +330,9 @@ impl Keeper {
             row
         };
         // Enrolling spends nothing and may take a minute: the next start begins it anew.
+        let way = self.io.by(row.limits.proxy.as_ref());
         let enrolled = tokio::select! {
-            enrolled = self.provider.enroll(self.io.as_ref(), row.credential.clone()) => enrolled,
+            enrolled = self.provider.enroll(&way, row.credential.clone()) => enrolled,
             () = stopped(&mut stop) => return,
         };
         match enrolled {
@@ -340,6 +357,7 @@ impl Keeper {
                     self.heirs.lock().unwrap_or_else(PoisonError::into_inner).put(row.id, heir.id);
                 }
                 for row in &rows {
+                    self.take(row);
                     if row.state == State::Departed {
                         let reason = row.reason.as_ref().map(|reason| reason.text.as_str());
                         tracing::warn!(provider = self.id(), account = %row.label(), id = row.id, reason, "account left the pool");
@@ -348,7 +366,6 @@ impl Keeper {
                     } else {
                         tracing::info!(provider = self.id(), account = %row.label(), id = row.id, state = %row.state, "account is in the pool");
                     }
-                    self.take(row);
                 }
             }
             Err(error) => self.validate_later(row.id, error.to_string()).await,

@@ -37,6 +37,12 @@ const COMMIT_TRIES: u32 = 12;
 impl Keeper {
     /// Spends the row's refresh token: intent, call, commit, in this order.
     pub(super) async fn renew(&self, row: &Row) -> Renewal {
+        let renewal = self.spend(row).await;
+        self.metrics.refreshed(self.id(), renewal.word());
+        renewal
+    }
+
+    async fn spend(&self, row: &Row) -> Renewal {
         if row.credential.refresh.is_none() {
             let reason =
                 Reason::new("login_expired", "the access token has ended and there is no refresh token");
@@ -51,7 +57,8 @@ impl Keeper {
             Ok(None) => return Renewal::Overtaken(self.store.get(row.id).await.ok().flatten().map(Box::new)),
             Err(error) => return Renewal::Later(error.to_string()),
         };
-        match self.provider.obtain(self.io.as_ref(), Grant::Refresh(&row.credential)).await {
+        let way = self.io.by(row.limits.proxy.as_ref());
+        match self.provider.obtain(&way, Grant::Refresh(&row.credential)).await {
             Ok(answer) => self.commit(&row, &answer).await,
             Err(AccountError::Suspend(reason)) => self.bury(&row, reason).await,
             Err(AccountError::Unsure(text)) if self.provider.descriptor().single_use_refresh => {

@@ -12,8 +12,8 @@ type Linked = BTreeMap<&'static str, &'static Registration>;
 
 /// Runs what needs neither the database nor a runtime; `None` leaves the command to the caller.
 pub fn run_offline(cli: &Cli) -> Option<ExitCode> {
-    use Command::{Accounts, Export, Import, Serve};
-    if matches!(cli.command(), Serve | Accounts(_) | Import { .. } | Export { .. }) {
+    use Command::{Accounts, Export, Import, Login, Serve};
+    if matches!(cli.command(), Serve | Accounts(_) | Login(_) | Import { .. } | Export { .. }) {
         return None;
     }
     let linked = match linked() {
@@ -38,9 +38,11 @@ fn run(cli: &Cli, linked: &Linked) -> Result<ExitCode, SettingsError> {
         Command::Config(ConfigCommand::Show) => show(sources, linked),
         Command::Config(ConfigCommand::Check) => check(sources, linked),
         Command::Healthcheck => Ok(health(&Settings::load(sources)?)),
-        Command::Serve | Command::Accounts(_) | Command::Import { .. } | Command::Export { .. } => {
-            Ok(ExitCode::FAILURE)
-        }
+        Command::Serve
+        | Command::Accounts(_)
+        | Command::Login(_)
+        | Command::Import { .. }
+        | Command::Export { .. } => Ok(ExitCode::FAILURE),
     }
 }
 

@@ -12,6 +12,7 @@ use super::{
     },
     merge, spent,
 };
+use crate::limits::Wanted;
 use pollux_sdk::{Credential, Reason};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter,
@@ -52,6 +53,8 @@ pub struct FileNews {
     pub digest: String,
     /// What it holds.
     pub credential: Credential,
+    /// What it says of the account's limits.
+    pub limits: Wanted,
     /// The member of `extra` that one account alone may have.
     pub replaces: Option<&'static str>,
     /// Members of `extra` that change with the tokens and say nothing about whose they are.
@@ -137,7 +140,11 @@ impl Store {
         if again {
             guard(&turn, &mut model, State::Validating, None).await?;
         }
-        if newer || again {
+        let limited = !news.limits.is_empty();
+        if limited {
+            self.limit(&mut model, &news.limits);
+        }
+        if newer || again || limited {
             model = put(&turn, model).await?;
         }
         let departed = note(&turn, provider, known, news, &model).await?;
@@ -157,6 +164,7 @@ impl Store {
             origin: origin_of(&news.path),
             // Who can write into the folder is the owner.
             trusted: true,
+            limits: Wanted::default(),
         };
         if stale {
             newcomer.credential.extra.retain(|name, _| !news.renewed.contains(&name.as_str()));

@@ -1,11 +1,12 @@
 //! Databases of the systems before Pollux: the tokens in them may be the only copy there is.
 
 use super::owner::{LIMIT, accounts, act, id, served, wait_accounts, wait_all, wait_only};
-use pollux_tests::kit::{Builder, Database, Gateway};
+use pollux_tests::kit::{Builder, Database, Gateway, free_port, pollux};
 use pollux_tests::simulator::{Simulator, google, openai};
 use sea_orm::ConnectionTrait as _;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 pub(super) const SOON: &str = "2099-01-01T00:00:00+00:00";
 const PAST: &str = "2020-01-01T00:00:00+00:00";
@@ -125,9 +126,10 @@ fn refresh_token_in(insert: &str) -> String {
 #[tokio::test]
 async fn a_single_use_token_is_used_once_and_the_account_lives_on() {
     let simulator = Simulator::start();
-    let bob = simulator.openai().account("bob").token_lifetime(std::time::Duration::from_secs(1));
+    let bob = simulator.openai().account("bob").token_lifetime(Duration::from_secs(1));
     let insert = codex(&bob, PAST);
-    tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    bob.token_lifetime(Duration::from_hours(1));
     let mut gateway = gateway(&simulator, written(&format!("{POLLUX}{insert}")).await).start().await.unwrap();
     wait_only(&gateway, "active").await;
     gateway.kill();
@@ -135,6 +137,7 @@ async fn a_single_use_token_is_used_once_and_the_account_lives_on() {
     wait_only(&gateway, "active").await;
     served(&gateway, "codex", "AGAIN").await;
     assert!(simulator.openai().reuses().is_empty(), "{:?}", simulator.openai().reuses());
+    assert_eq!(simulator.openai().tally().refreshes, 1);
 }
 
 #[tokio::test]
@@ -210,7 +213,7 @@ async fn no_moment_of_a_kill_loses_or_doubles_an_account() {
     let database = written(&format!("{POLLUX}{insert}")).await;
     let mut gateway = gateway(&simulator, database).spawn().unwrap();
     for pause in [0, 5, 10, 20, 30, 45, 60, 80, 120] {
-        tokio::time::sleep(std::time::Duration::from_millis(pause)).await;
+        tokio::time::sleep(Duration::from_millis(pause)).await;
         gateway.respawn().unwrap();
     }
     gateway.wait_healthy().await.unwrap();
@@ -231,4 +234,22 @@ async fn a_database_of_other_software_is_left_as_it_is() {
     assert!(copies(&gateway).is_empty());
     gateway.terminate(LIMIT).await.expect("it ends");
     assert!(holds(&gateway.folder().join("data.db"), "credentials"));
+}
+
+#[tokio::test]
+async fn whoever_opens_it_first_has_it_copied() {
+    let simulator = Simulator::start();
+    let insert = gemini(&simulator.google().account("alice"), "alices", None, PAST, 1);
+    let token = refresh_token_in(&insert);
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("data.db"), written(&format!("{POLLUX}{insert}")).await).unwrap();
+    let port = free_port();
+    let config = format!("[basic]\npollux_key = \"k\"\nadmin_key = \"a\"\nlisten_port = {port}\n");
+    fs::write(folder.path().join("config.toml"), config).unwrap();
+    let listed = pollux(folder.path(), &["accounts", "list"], &[]).await;
+    assert!(listed.status.success(), "{}", String::from_utf8_lossy(&listed.stderr));
+    let all = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path());
+    let copies: Vec<_> = all.filter(|path| path.to_string_lossy().contains("data.db.bak-")).collect();
+    assert!(copies.len() == 1 && holds(&copies[0], &token), "{copies:?}");
+    assert!(holds(&folder.path().join("data.db"), &token), "a list takes nothing over");
 }

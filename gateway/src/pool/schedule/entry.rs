@@ -44,6 +44,7 @@ pub(super) enum Refresh {
 pub(super) struct Entry {
     pub(super) account: Account,
     pub(super) in_flight: u32,
+    pub(super) pass: u64,
     pub(super) used: u64,
     pub(super) used_share: Option<f64>,
     pub(super) resets_at: Option<SystemTime>,
@@ -62,6 +63,7 @@ impl Entry {
         Self {
             account,
             in_flight: 0,
+            pass: 0,
             used: 0,
             used_share: None,
             resets_at: None,
@@ -81,6 +83,8 @@ impl Entry {
             used_share: self.used_share,
             resets_at: self.resets_at,
             in_flight: self.in_flight,
+            weight: self.account.weight,
+            pass: self.pass,
             used: self.used,
         }
     }

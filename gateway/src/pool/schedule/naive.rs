@@ -1,7 +1,7 @@
 //! The scheduler's rules once more, as plainly as they can be said: every account is looked at every time.
 //! The property tests hold the real one against it.
 
-use super::{Account, AccountId, Ask, Choice, Outcome, Pick, affinity, fingerprint};
+use super::{Account, AccountId, Ask, Choice, Outcome, Pick, attraction, fingerprint};
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -10,10 +10,14 @@ use std::{
 
 type Time = SystemTime;
 
+const UNIT: u64 = 1 << 20;
+
 #[derive(Debug, Clone)]
 struct Member {
     account: Account,
     in_flight: u32,
+    /// When its next turn is; an account of weight `w` moves on by `UNIT / w`.
+    next: u64,
     used: u64,
     share: Option<f64>,
     /// Under `None` that of the whole account; (since, until).
@@ -43,6 +47,7 @@ pub(super) struct Naive {
     answers: HashMap<String, (Time, AccountId)>,
     pub(super) queue: Vec<(u64, String)>,
     turns: u64,
+    latest: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -66,6 +71,7 @@ impl Naive {
             answers: HashMap::new(),
             queue: Vec::new(),
             turns: 0,
+            latest: 0,
         }
     }
 
@@ -125,7 +131,8 @@ impl Naive {
         let mut all: Vec<&Member> = self.members.values().collect();
         all.sort_by_key(|member| {
             let account = &member.account;
-            (Reverse(account.priority), Self::tenth(member), member.in_flight, member.used, account.id)
+            let busy = u64::from(member.in_flight) * UNIT / u64::from(account.weight);
+            (Reverse(account.priority), Self::tenth(member), busy, member.next, member.used, account.id)
         });
         all.into_iter().map(|member| member.account.id).collect()
     }
@@ -140,6 +147,8 @@ impl Naive {
             self.turns += 1;
             let member = self.members.get_mut(&pick.id).unwrap();
             (member.used, member.in_flight) = (self.turns, member.in_flight + 1);
+            self.latest = self.latest.max(member.next);
+            member.next = self.latest + UNIT / u64::from(member.account.weight);
         }
         choice
     }
@@ -168,7 +177,8 @@ impl Naive {
                     |id: &AccountId| (self.members[id].account.priority, Self::tenth(&self.members[id]));
                 let equals = open.iter().take_while(|id| band(id) == band(&open[0])).take(8);
                 let key = fingerprint(ask.session.unwrap());
-                *equals.max_by_key(|id| affinity(key, **id)).unwrap()
+                let draw = |id: AccountId| attraction(key, id, self.members[&id].account.weight);
+                *equals.max_by_key(|id| draw(**id)).unwrap()
             }
         };
         if let Some(missed) = followed.or(seat).filter(|missed| *missed != id && !ask.tried.contains(missed))
@@ -268,6 +278,7 @@ impl Naive {
         let fresh = Member {
             account: account.clone(),
             in_flight: 0,
+            next: 0,
             used: 0,
             share: None,
             rests: BTreeMap::new(),

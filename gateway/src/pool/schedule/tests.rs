@@ -10,7 +10,7 @@ fn at(second: u64) -> SystemTime {
 }
 
 fn account(id: AccountId) -> Account {
-    Account { id, priority: 0, limit: None, expires_at: None, enabled: true }
+    Account { id, priority: 0, weight: 1, limit: None, expires_at: None, enabled: true }
 }
 
 fn grouped(groups: &[Vec<String>]) -> Schedule {

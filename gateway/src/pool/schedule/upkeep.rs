@@ -90,7 +90,6 @@ impl Schedule {
     }
 
     /// Requests in flight.
-    #[cfg(test)]
     pub fn in_flight(&self, id: AccountId) -> u32 {
         self.entry(id).map_or(0, |entry| entry.in_flight)
     }
@@ -164,16 +163,23 @@ impl Schedule {
 
     /// All cooldowns, to be stored.
     pub fn cooldowns(&self) -> impl Iterator<Item = Cooldown<'_>> {
-        self.entries.iter().flatten().flat_map(move |entry| {
-            let id = entry.account.id;
-            let whole = entry.rest.map(|rest| Cooldown { id, model: None, until: rest.until });
-            let named = move |(model, rest): &(usize, Rest)| Cooldown {
-                id,
-                model: self.names.get(*model).map(AsRef::as_ref),
-                until: rest.until,
-            };
-            whole.into_iter().chain(entry.model_rests.iter().map(named))
-        })
+        self.entries.iter().flatten().flat_map(|entry| self.rests(entry))
+    }
+
+    /// The cooldowns of one account.
+    pub fn cooldowns_of(&self, id: AccountId) -> impl Iterator<Item = Cooldown<'_>> {
+        self.entry(id).into_iter().flat_map(|entry| self.rests(entry))
+    }
+
+    fn rests<'a>(&'a self, entry: &'a Entry) -> impl Iterator<Item = Cooldown<'a>> {
+        let id = entry.account.id;
+        let whole = entry.rest.map(|rest| Cooldown { id, model: None, until: rest.until });
+        let named = move |(model, rest): &(usize, Rest)| Cooldown {
+            id,
+            model: self.names.get(*model).map(AsRef::as_ref),
+            until: rest.until,
+        };
+        whole.into_iter().chain(entry.model_rests.iter().map(named))
     }
 
     /// The account does not have this model.

@@ -1,7 +1,8 @@
 //! What the text of an older setting means in ours.
 
-use super::super::section::{is_loglevel, is_proxy};
+use super::super::section::is_loglevel;
 use super::table::Kind;
+use crate::upstream::is_proxy;
 use config::{Value, ValueKind};
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},

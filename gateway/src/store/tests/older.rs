@@ -94,7 +94,8 @@ async fn what_is_inherited_is_gone_there_in_the_same_moment() {
     let store = ground.open().await;
     let inherit = |row: OlderRow| {
         let credential = Credential::from_refresh(row.entry["refresh_token"].as_str().unwrap());
-        let newcomer = Newcomer { credential, origin: "older".into(), trusted: true };
+        let newcomer =
+            Newcomer { credential, origin: "older".into(), trusted: true, limits: Wanted::default() };
         Inherited { row, provider: "vendor", newcomer }
     };
     let mut rows = store.older(&tables).await.unwrap();

@@ -47,6 +47,27 @@ fn an_empty_pool_is_told_apart_from_an_exhausted_and_a_resting_one() {
 }
 
 #[test]
+fn a_prospect_is_as_good_as_the_best_account() {
+    let mut two = schedule();
+    assert_eq!(two.prospect("m", at(0)), Prospect::Never, "nobody is there");
+    two.upsert(Account { limit: Some(1), ..account(1) });
+    two.upsert(account(2));
+    assert_eq!(two.prospect("m", at(0)), Prospect::Now);
+    two.cool(2, Some("m"), at(9), at(0));
+    assert_eq!((two.prospect("m", at(0)), two.prospect("n", at(0))), (Prospect::Now, Prospect::Now));
+    assert_eq!(two.choose(&m(), at(0)), granted(1));
+    assert_eq!((two.prospect("m", at(1)), two.prospect("n", at(1))), (Prospect::Next, Prospect::Now));
+    two.remove(1);
+    assert_eq!((two.prospect("m", at(2)), two.prospect("m", at(9))), (Prospect::Later, Prospect::Now));
+    two.refused(2);
+    assert_eq!(two.prospect("m", at(9)), Prospect::Now, "a new token is on its way, or will be");
+    two.drop_model(2, "m");
+    assert_eq!((two.prospect("m", at(9)), two.prospect("n", at(9))), (Prospect::Never, Prospect::Now));
+    two.set_enabled(2, false);
+    assert_eq!(two.prospect("n", at(9)), Prospect::Never);
+}
+
+#[test]
 fn equal_accounts_take_turns() {
     let mut schedule = pool([3, 1, 2]);
     let ids: Vec<_> = (0..7).map(|_| serve(&mut schedule, &m(), at(0)).id).collect();
@@ -555,4 +576,33 @@ fn a_clock_set_back_makes_tokens_good_again() {
     assert_eq!(schedule.choose(&m(), at(3000)), granted(1));
     assert_eq!(schedule.choose(&m(), at(2999)), granted(1), "a little back is the caller's delay");
     assert_eq!(schedule.choose(&m(), at(4000)), refreshing());
+}
+
+#[test]
+fn a_heavier_account_gets_more_turns_and_counts_as_less_busy() {
+    let mut schedule = schedule();
+    schedule.upsert(Account { weight: 2, ..account(1) });
+    schedule.upsert(account(2));
+    let one_by_one: Vec<_> = (0..6).map(|_| serve(&mut schedule, &m(), at(0)).id).collect();
+    assert_eq!(one_by_one.iter().filter(|id| **id == 1).count(), 4, "{one_by_one:?}");
+    let mut at_once = vec![];
+    for _ in 0..6 {
+        let Choice::Granted(pick) = schedule.choose(&m(), at(0)) else { panic!("no limit is set") };
+        at_once.push(pick.id);
+    }
+    assert_eq!(at_once.iter().filter(|id| **id == 1).count(), 4, "{at_once:?}");
+}
+
+#[test]
+fn who_comes_back_from_a_rest_or_comes_new_is_not_made_up_for() {
+    let mut schedule = Schedule::new(Strategy::RoundRobin, Duration::from_hours(1), Groups::default());
+    schedule.upsert(account(1));
+    schedule.upsert(account(2));
+    schedule.cool(2, None, at(100), at(0));
+    (0..50).for_each(|_| assert_eq!(serve(&mut schedule, &m(), at(1)).id, 1));
+    schedule.upsert(account(3));
+    let turns: Vec<_> = (0..9).map(|_| serve(&mut schedule, &m(), at(101)).id).collect();
+    for id in 1..=3 {
+        assert_eq!(turns.iter().filter(|turn| **turn == id).count(), 3, "{turns:?}");
+    }
 }
