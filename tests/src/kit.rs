@@ -28,6 +28,8 @@ mod log;
 mod postgres;
 mod program;
 mod raw;
+mod session;
+mod socks;
 mod sse;
 mod stage;
 
@@ -42,6 +44,8 @@ pub use installed::installed;
 pub use log::Log;
 pub use program::{Program, Run, Running};
 pub use raw::{Closing, Raw};
+pub use session::Session;
+pub use socks::Socks;
 pub use sse::{End, Event, Events};
 pub use stage::{Stage, contents, messages};
 

@@ -76,10 +76,10 @@ impl Failed {
                 Retry::After(seconds) => drop(headers.insert("retry-after", HeaderValue::from(seconds))),
                 // The SDKs of OpenAI and Anthropic obey it, and would otherwise repeat any 429.
                 Retry::Never => drop(headers.insert("x-should-retry", HeaderValue::from_static("false"))),
-                Retry::Unknown => {}
+                Retry::Unknown => copy_retry_after(&self.headers, &mut headers),
             }
-        } else if let Some(value) = self.headers.get("retry-after") {
-            headers.insert("retry-after", value.clone());
+        } else {
+            copy_retry_after(&self.headers, &mut headers);
         }
         headers.insert("content-type", HeaderValue::from_static("application/json"));
         Answer {
@@ -87,6 +87,12 @@ impl Failed {
             headers,
             body: Body::Whole(body),
         }
+    }
+}
+
+fn copy_retry_after(from: &HeaderMap, to: &mut HeaderMap) {
+    if let Some(value) = from.get("retry-after") {
+        to.insert("retry-after", value.clone());
     }
 }
 

@@ -91,6 +91,6 @@ async fn active(port: u16) -> bool {
     let authorization = format!("Bearer {ADMIN_KEY}");
     let Ok(answer) = send("GET", &url, &[("authorization", &authorization)], "").await else { return false };
     let is_active = |account: &&Value| account["state"] == "active";
-    let active = answer.json()["accounts"].as_array().map(|all| all.iter().filter(is_active).count());
+    let active = answer.json().as_array().map(|all| all.iter().filter(is_active).count());
     active == Some(GOOGLE.len() + OPENAI.len() + ANTHROPIC.len())
 }

@@ -129,7 +129,7 @@ impl Stage {
     /// The owner's view of the account with this label.
     pub async fn account(&self, label: &str) -> Value {
         let answer = self.admin("GET", "/admin/accounts", "").await;
-        let accounts = answer.json()["accounts"].take();
+        let accounts = answer.json();
         let wanted = format!("{label}@example.com");
         let found =
             accounts.as_array().into_iter().flatten().find(|account| account["label"] == wanted.as_str());
