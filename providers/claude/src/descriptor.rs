@@ -22,6 +22,7 @@ pub(crate) fn describe(config: &Section) -> Descriptor {
     ];
     Descriptor {
         id: ID,
+        kind: "claude",
         title: "Claude",
         dialects: &[Dialect::Messages],
         operations: &[Operation::Generate, Operation::CountTokens, Operation::Models],
