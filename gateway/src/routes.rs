@@ -7,10 +7,11 @@ use crate::{
     relay::Service,
     resource,
     serve::{self, Context, Owner},
+    token,
 };
 use actix_web::{HttpRequest, HttpResponse, Resource, http::Method, web};
 use pollux_dialect::{endpoints, knocks, versions};
-use pollux_sdk::{Operation, Provider, Redirect};
+use pollux_sdk::{Endpoint, Operation, Provider, Redirect};
 use std::{
     collections::{BTreeMap, BTreeSet},
     future::ready,
@@ -94,12 +95,13 @@ fn callback_paths(provider: &dyn Provider) -> Vec<String> {
     }
 }
 
-fn provider_paths(provider: &dyn Provider) -> Vec<(String, pollux_sdk::Endpoint)> {
+fn provider_paths(provider: &dyn Provider) -> Vec<(String, Endpoint)> {
     let about = provider.descriptor();
     let standard = about.dialects.iter().flat_map(|dialect| {
-        let own = versions(*dialect).iter().map(|version| format!("/{}{version}", about.id));
-        own.flat_map(|base| {
-            endpoints(*dialect).into_iter().map(move |one| (format!("{base}{}", one.path), one))
+        versions(*dialect).iter().flat_map(|version| {
+            let base = format!("/{}{version}", about.id);
+            let mounted = move |one: Endpoint| (format!("{base}{}", one.path), one.under(version));
+            endpoints(*dialect).into_iter().map(mounted)
         })
     });
     let vendor = about.endpoints.iter().map(|one| (format!("/{}{}", about.id, one.path), one.clone()));
@@ -109,6 +111,7 @@ fn provider_paths(provider: &dyn Provider) -> Vec<(String, pollux_sdk::Endpoint)
 /// Mounts everything.
 pub fn mount(app: &mut web::ServiceConfig, context: &Arc<Context>, table: &Table) {
     operator::mount(app, context);
+    token::mount(app, context);
     let paths: BTreeSet<&String> = table.keys().map(|(path, _)| path).collect();
     for path in paths {
         // A colon begins a method's name: `{model}` alone must not swallow it.

@@ -9,6 +9,7 @@ mod suites {
     mod browser;
     mod claude;
     mod clients;
+    mod code_assist;
     mod command_line;
     mod conformance;
     mod crash;
@@ -16,6 +17,7 @@ mod suites {
     mod endpoints;
     mod enrolment;
     mod errors;
+    mod gemini_keys;
     mod ingestion;
     mod legacy;
     mod legacy_database;
@@ -33,6 +35,8 @@ mod suites {
     mod settings;
     mod shutdown;
     mod smoke;
+    mod sockets;
+    mod sockets_down;
     mod sticky;
     mod storage;
     mod streams;

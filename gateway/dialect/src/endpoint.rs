@@ -34,16 +34,24 @@ pub struct Endpoint {
     pub dialect: Dialect,
     /// The answer's shape where the path decides it; otherwise the body's `stream` does.
     pub shape: Option<Shape>,
+    /// The version segment it is mounted under, such as `/v1beta`; empty for a path without one.
+    pub version: &'static str,
 }
 
 impl Endpoint {
     /// A POST route of `dialect`.
     pub const fn post(path: &'static str, operation: Operation, dialect: Dialect) -> Self {
-        Self { method: Method::POST, path, operation, dialect, shape: None }
+        Self { method: Method::POST, path, operation, dialect, shape: None, version: "" }
     }
     /// A GET route of `dialect`.
     pub const fn get(path: &'static str, operation: Operation, dialect: Dialect) -> Self {
-        Self { method: Method::GET, path, operation, dialect, shape: None }
+        Self { method: Method::GET, path, operation, dialect, shape: None, version: "" }
+    }
+    /// Mounts it under a version segment.
+    #[must_use]
+    pub const fn under(mut self, version: &'static str) -> Self {
+        self.version = version;
+        self
     }
     /// Fixes the shape of the answer.
     #[must_use]

@@ -4,7 +4,7 @@ use super::Owner;
 use crate::relay::{Answer, Body, fault_answer};
 use actix_web::HttpRequest;
 use pollux_dialect::{Fault, Listed, model_object, models_list};
-use pollux_sdk::{Account, Call, HeaderMap, Model, Operation, PoolView, Quota, StatusCode};
+use pollux_sdk::{Account, Call, HeaderMap, Operation, PoolView, Quota, StatusCode};
 use std::time::SystemTime;
 
 /// The first provider that claims the request answers it; otherwise the dialect does.
@@ -30,12 +30,7 @@ fn claimed(owner: &Owner, call: &Call) -> Option<Answer> {
         .zip(&quotas)
         .map(|((held, usable), quota)| Account { credential: &held.credential, usable: *usable, quota })
         .collect();
-    let offered = &owner.service.provider.descriptor().models;
-    let known = |model: &Model| match owner.service.pool.entry(&model.id) {
-        Some(entry) => Model { entry, ..model.clone() },
-        None => model.clone(),
-    };
-    let models: Vec<Model> = offered.iter().map(known).collect();
+    let models = owner.service.models();
     let view = PoolView { accounts: &accounts, models: &models, now };
     let reply = owner.service.provider.answer(call, &view)?;
     Some(Answer { status: reply.status, headers: reply.headers, body: Body::Whole(reply.body) })
@@ -44,16 +39,24 @@ fn claimed(owner: &Owner, call: &Call) -> Option<Answer> {
 fn list(owner: &Owner, wanted: Option<&str>, call: &Call) -> Answer {
     let about = owner.service.provider.descriptor();
     let dialect = call.endpoint.dialect;
-    let listed = |id| Listed { id, operations: about.operations, owned_by: about.id, ..Listed::default() };
-    let ids = about.models.iter().map(|model| model.id.as_str());
+    let models = owner.service.models();
+    let listed = models.iter().map(|model| Listed {
+        id: &model.id,
+        entry: Some(&model.entry),
+        operations: about.operations,
+        owned_by: about.id,
+        ..Listed::default()
+    });
+    let listed: Vec<Listed<'_>> = listed.collect();
     let body = match wanted {
-        None => models_list(dialect, &ids.map(listed).collect::<Vec<_>>()),
-        Some(wanted) => match ids.clone().find(|id| *id == wanted) {
-            Some(id) => model_object(dialect, &listed(id)),
-            None => {
-                return fault_answer(call, &Fault::unknown_model(dialect, wanted, &ids.collect::<Vec<_>>()));
-            }
-        },
+        None => models_list(dialect, &listed),
+        Some(wanted) => {
+            let Some(model) = listed.iter().find(|model| model.id == wanted) else {
+                let known: Vec<&str> = listed.iter().map(|model| model.id).collect();
+                return fault_answer(call, &Fault::unknown_model(dialect, wanted, &known));
+            };
+            model_object(dialect, model)
+        }
     };
     Answer { status: StatusCode::OK, headers: HeaderMap::new(), body: Body::Whole(body) }
 }
