@@ -24,7 +24,6 @@ pub(crate) fn describe(config: &Section) -> Descriptor {
         id: ID,
         kind: "claude",
         title: "Claude",
-        kind: "claude",
         dialects: &[Dialect::Messages],
         operations: &[Operation::Generate, Operation::CountTokens, Operation::Models],
         models: config.model_list.iter().map(Model::named).collect(),
