@@ -18,6 +18,7 @@ mod bridge;
 mod bundled;
 mod cli;
 mod limits;
+mod local;
 pub mod log;
 mod login;
 mod metrics;

@@ -11,7 +11,7 @@ use crate::{
     auth::Key,
     login::{Logins, Loopback},
     metrics::Metrics,
-    routes,
+    routes::{self, Surfaces},
     serve::{Context, Phase},
     server::Server,
     settings::{Basic, Settings},
@@ -58,7 +58,8 @@ impl Gateway {
         takeover::take_over(&store, &providers).await?;
         let metrics = Arc::new(Metrics::new().map_err(|error| StartError::Io(std::io::Error::other(error)))?);
         let services = services::build(&settings, providers, &store, &metrics)?;
-        let table = Arc::new(routes::table(&services)?);
+        let surfaces = Surfaces { root: basic.root_aliases, order: &settings.pool.order };
+        let table = Arc::new(routes::table(&services, surfaces)?);
         let (stop, stopping) = watch::channel(false);
         let (loopback, loopback_task) = Loopback::new(port);
         let logins = Arc::new(Logins::new(Arc::clone(&settings), store.clone(), loopback.clone()));

@@ -23,6 +23,7 @@ mod suites {
     mod legacy_database;
     mod legacy_groups;
     mod limits;
+    mod local;
     mod login;
     mod login_cli;
     mod logs;
@@ -34,11 +35,13 @@ mod suites {
     mod rotation;
     mod settings;
     mod shutdown;
+    mod side_calls;
     mod smoke;
     mod sockets;
     mod sockets_down;
     mod sticky;
     mod storage;
     mod streams;
+    mod surfaces;
     mod visitor;
 }

@@ -1,5 +1,5 @@
 use crate::config::Config;
-use pollux_sdk::{Descriptor, Dialect, Model, Operation};
+use pollux_sdk::{Alias, Descriptor, Dialect, Model, Operation};
 
 pub(crate) fn describe(config: &Config) -> Descriptor {
     Descriptor {
@@ -9,7 +9,7 @@ pub(crate) fn describe(config: &Config) -> Descriptor {
         dialects: &[Dialect::Gemini],
         operations: &[Operation::Generate, Operation::CountTokens, Operation::Embed, Operation::Models],
         models: config.model_list.iter().map(Model::named).collect(),
-        aliases: &[""],
+        aliases: &[Alias::Shared("/v1beta"), Alias::Shared("/v1")],
         endpoints: Vec::new(),
         request_headers: &["x-goog-api-client", "user-agent"],
         reply_headers: &[],

@@ -1,7 +1,7 @@
 use crate::config::USUAL;
 use pollux_sdk::kit::oauth::Section;
 use pollux_sdk::kit::with_params;
-use pollux_sdk::{Descriptor, Dialect, Endpoint, Login, Model, Operation, Redirect, Shape};
+use pollux_sdk::{Alias, Descriptor, Dialect, Endpoint, Login, Model, Operation, Redirect, Shape};
 
 pub(crate) const SCOPES: &str = "https://www.googleapis.com/auth/cloud-platform \
     https://www.googleapis.com/auth/userinfo.email https://www.googleapis.com/auth/userinfo.profile";
@@ -23,7 +23,7 @@ pub(crate) fn describe(own: &Section) -> Descriptor {
         dialects: &[Dialect::Gemini],
         operations: &[Operation::Generate, Operation::CountTokens, Operation::Models],
         models: own.model_list.iter().map(Model::named).collect(),
-        aliases: &[],
+        aliases: &[Alias::Shared("/v1beta"), Alias::Shared("/v1")],
         endpoints: assist(),
         request_headers: &["x-goog-api-client", "user-agent"],
         reply_headers: &["x-cloudaicompanion-trace-id"],

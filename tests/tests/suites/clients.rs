@@ -6,6 +6,7 @@
 mod code_assist;
 mod codex;
 mod codex_errors;
+mod codex_ways;
 mod gemini;
 mod gemini_keys;
 mod google_sdk;
