@@ -1,9 +1,10 @@
 //! Local mode: programs of this machine need no key, and nobody else gets in by it.
 
-use pollux_tests::kit::{Database, Gateway, Stage, contents, get, pollux, post, send};
+use pollux_tests::kit::{Database, Gateway, Stage, contents, get, pollux, post, send, wait_until};
 use serde_json::json;
-use std::fs;
+use std::{fs, time::Duration};
 
+const LIMIT: Duration = Duration::from_secs(20);
 const LOCAL: &str = "[basic]\nlocal = true";
 /// A token of the caller's own vendor, as its tool sends it along.
 const VENDORS: &str = "sk-somebodys-own-vendor-token-4711";
@@ -116,7 +117,8 @@ async fn below_the_prefixes_the_key_is_wanted_still_but_to_add_accounts() {
     let url = stage.gateway.at("/codex/resource:add");
     assert_eq!(post(&url, &[("origin", "http://evil.example")], &entry).await.status, 403);
     assert_eq!(post(&url, &[], &entry).await.status, 202);
-    assert_eq!(stage.account_when("carol", |account| account["state"] == "active").await["state"], "active");
+    let serves = || std::future::ready(stage.gateway.log().count("account is in the pool") == 3);
+    assert!(wait_until(serves, LIMIT).await, "{}", stage.gateway.log().text());
 }
 
 #[tokio::test]
