@@ -124,6 +124,10 @@ pub struct Upstream {
     pub response_timeout: Duration,
     /// The longest silence within a stream.
     pub stream_idle_timeout: Duration,
+    /// The longest time a socket may be idle.
+    pub socket_idle_timeout: Duration,
+    /// Between two pings of a socket's ends.
+    pub socket_ping_interval: Duration,
 }
 
 /// How log lines look.

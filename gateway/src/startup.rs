@@ -12,7 +12,7 @@ use crate::{
     login::{Logins, Loopback},
     metrics::Metrics,
     routes::{self, Surfaces},
-    serve::Context,
+    serve::{Context, Phase},
     server::Server,
     settings::{Basic, Settings},
     store::{Opening, Row, Store, StoreError},
@@ -22,7 +22,7 @@ use pollux_sdk::{Provider, Redirect, Secret};
 use std::{
     collections::BTreeMap,
     net::{SocketAddr, TcpListener},
-    sync::{Arc, atomic::AtomicBool},
+    sync::Arc,
     time::SystemTime,
 };
 use tokio::{sync::watch, task::JoinSet};
@@ -54,7 +54,6 @@ impl Gateway {
         })?;
         listener.set_nonblocking(true).map_err(StartError::Io)?;
         let port = listener.local_addr().map_err(StartError::Io)?.port();
-        takeover::back_up(&basic.database_url).await?;
         let store = open_store(basic).await?;
         takeover::take_over(&store, &providers).await?;
         let metrics = Arc::new(Metrics::new().map_err(|error| StartError::Io(std::io::Error::other(error)))?);
@@ -79,7 +78,7 @@ impl Gateway {
             services,
             logins,
             store: store.clone(),
-            draining: AtomicBool::new(false),
+            phase: watch::Sender::new(Phase::Serving),
             running: Arc::default(),
             metrics,
             began: std::time::Instant::now(),
@@ -111,6 +110,8 @@ pub(crate) async fn open_store(basic: &Basic) -> Result<Store, StoreError> {
     let sealing = std::env::var("POLLUX_SEALING_KEY").ok().filter(|key| !key.is_empty()).map(Secret::new);
     let opening =
         Opening { url: &basic.database_url, key_file: basic.key_file.as_deref(), key: sealing.as_ref() };
+    // Whoever opens it first: an older system's database is copied before anything in it changes.
+    takeover::back_up(&basic.database_url).await?;
     Store::open(opening).await
 }
 

@@ -7,7 +7,9 @@ mod suites {
     mod auth;
     mod bodies;
     mod browser;
+    mod claude;
     mod clients;
+    mod code_assist;
     mod command_line;
     mod conformance;
     mod crash;
@@ -15,6 +17,7 @@ mod suites {
     mod endpoints;
     mod enrolment;
     mod errors;
+    mod gemini_keys;
     mod ingestion;
     mod legacy;
     mod legacy_database;
@@ -34,6 +37,8 @@ mod suites {
     mod shutdown;
     mod side_calls;
     mod smoke;
+    mod sockets;
+    mod sockets_down;
     mod sticky;
     mod storage;
     mod streams;

@@ -34,6 +34,8 @@ pub struct Endpoint {
     pub dialect: Dialect,
     /// The answer's shape where the path decides it; otherwise the body's `stream` does.
     pub shape: Option<Shape>,
+    /// The version segment it is mounted under, such as `/v1beta`; empty for a path without one.
+    pub version: &'static str,
     /// Whether anybody may ask. Only for local answers that tell nothing of the pool.
     pub open: bool,
 }
@@ -41,16 +43,22 @@ pub struct Endpoint {
 impl Endpoint {
     /// A POST route of `dialect`.
     pub const fn post(path: &'static str, operation: Operation, dialect: Dialect) -> Self {
-        Self { method: Method::POST, path, operation, dialect, shape: None, open: false }
+        Self { method: Method::POST, path, operation, dialect, shape: None, version: "", open: false }
     }
     /// A GET route of `dialect`.
     pub const fn get(path: &'static str, operation: Operation, dialect: Dialect) -> Self {
-        Self { method: Method::GET, path, operation, dialect, shape: None, open: false }
+        Self { method: Method::GET, path, operation, dialect, shape: None, version: "", open: false }
     }
     /// Answers without a key.
     #[must_use]
     pub const fn keyless(mut self) -> Self {
         self.open = true;
+        self
+    }
+    /// Mounts it under a version segment.
+    #[must_use]
+    pub const fn under(mut self, version: &'static str) -> Self {
+        self.version = version;
         self
     }
     /// Fixes the shape of the answer.
@@ -114,7 +122,8 @@ pub fn endpoints(dialect: Dialect) -> Vec<Endpoint> {
         ],
         Dialect::Chat => vec![post("/chat/completions", Generate), post("/embeddings", Embed), models, model],
         Dialect::Messages => {
-            vec![post("/messages", Generate), post("/messages/count_tokens", CountTokens), models, model]
+            let count = post("/messages/count_tokens", CountTokens).shaped(Shape::Whole);
+            vec![post("/messages", Generate), count, models, model]
         }
         Dialect::Gemini => vec![
             post("/models/{model}:generateContent", Generate).shaped(Shape::Whole),

@@ -15,7 +15,7 @@ pub struct Descriptor {
     pub dialects: &'static [Dialect],
     /// Operations it supports; the others of the dialect answer 501.
     pub operations: &'static [Operation],
-    /// Models offered when an account's survey names none.
+    /// Models offered; empty where every model that upstream takes is. Then lists show those of the surveys.
     pub models: Vec<Model>,
     /// Bases outside `/{id}` at which the surface of its dialects also appears when root aliases are on.
     pub aliases: &'static [Alias],

@@ -24,13 +24,13 @@ pub struct Origin {
 #[derive(Debug, thiserror::Error)]
 pub enum IntakeError {
     /// The body has another shape.
-    #[error("the body must be a JSON array of objects, each with a `refresh_token`")]
+    #[error("the body must be a JSON array of objects, each with a `refresh_token` or an `api_key`")]
     NotAnArray,
     /// More than one call may bring.
     #[error("at most {ENTRIES} entries at a time")]
     TooMany,
     /// An entry has no token that this provider knows.
-    #[error("entry {0} has no `refresh_token`; nothing was stored")]
+    #[error("entry {0} has no `refresh_token`, nor an `api_key` that serves here; nothing was stored")]
     Entry(usize),
     /// An entry's limits cannot be.
     #[error("entry {0}: {1}; nothing was stored")]

@@ -358,12 +358,12 @@ impl Keeper {
                     self.heirs.lock().unwrap_or_else(PoisonError::into_inner).put(row.id, heir.id);
                 }
                 for row in &rows {
+                    self.take(row);
                     if row.state == State::Pending {
                         tracing::warn!(provider = self.id(), account = %row.label(), id = row.id, origin = %row.origin, "account waits for approval: pollux accounts approve {}", row.id);
                     } else {
                         tracing::info!(provider = self.id(), account = %row.label(), id = row.id, state = %row.state, "account is in the pool");
                     }
-                    self.take(row);
                 }
             }
             Err(error) => self.validate_later(row.id, error.to_string()).await,

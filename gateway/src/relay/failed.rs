@@ -51,9 +51,20 @@ impl Failed {
                 );
             }
         };
-        if ours && matches!(status, 401..=403) {
-            // The client would take it for a verdict on its own key.
-            let message = format!("it refused the gateway's credentials ({status})");
+        if let Effect::Unfit(reason) = &verdict.effect
+            && matches!(status, 401..=403)
+        {
+            let message = format!("{} does not serve this client: {}", about.title, reason.text);
+            return told(dialect, &Fault::new(403, "not_usable_here", message));
+        }
+        let of_the_account = matches!(verdict.effect, Effect::Suspend(_)) && status == 400;
+        if ours && matches!(status, 401..=403) || of_the_account {
+            // The client would take it for a verdict on its own key, or on its request.
+            let reason = match &verdict.effect {
+                Effect::Suspend(reason) => format!(": {}", reason.text),
+                _ => String::new(),
+            };
+            let message = format!("it refused the gateway's credentials ({status}){reason}");
             return told(dialect, &Fault::upstream(about.title, &message));
         }
         let mut headers = bridge::allowed(&self.headers, about.reply_headers);

@@ -35,6 +35,10 @@ pub struct Limits {
     pub prelude: Duration,
     /// How much of it.
     pub prelude_bytes: usize,
+    /// How long a socket may be open without an answer under way.
+    pub socket_idle: Duration,
+    /// Between two pings of a socket's ends.
+    pub ping: Duration,
 }
 
 impl Service {
@@ -45,16 +49,21 @@ impl Service {
 
     /// Whether clients may ask for this model.
     pub fn offers(&self, model: &str) -> bool {
-        self.provider.descriptor().models.iter().any(|one| one.id == model)
+        let models = &self.provider.descriptor().models;
+        models.is_empty() || models.iter().any(|one| one.id == model)
     }
 
     /// The models that lists show, with the vendor's own entries as far as they are known.
     pub fn models(&self) -> Vec<Model> {
+        let offered = &self.provider.descriptor().models;
+        if offered.is_empty() {
+            return self.pool.catalogue();
+        }
         let known = |model: &Model| match self.pool.entry(&model.id) {
             Some(entry) => Model { entry, ..model.clone() },
             None => model.clone(),
         };
-        self.provider.descriptor().models.iter().map(known).collect()
+        offered.iter().map(known).collect()
     }
 }
 

@@ -33,7 +33,7 @@ pub struct Clash {
 
 /// What the host itself serves, whoever is linked.
 const HOST: &str = "pollux";
-const HOST_PATHS: [&str; 5] = ["/admin", "/healthz", "/metrics", "/readyz", "/status"];
+const HOST_PATHS: [&str; 6] = ["/admin", "/healthz", "/metrics", "/oauth/token", "/readyz", "/status"];
 
 /// Every path of every provider.
 ///
@@ -121,7 +121,7 @@ fn surface(service: &Arc<Service>, root: bool) -> Vec<(String, Owner)> {
     for dialect in about.dialects {
         for (version, endpoint) in pairs(versions(*dialect), &endpoints(*dialect)) {
             let path = format!("/{}{version}{}", about.id, endpoint.path);
-            all.push((path, owner(endpoint, false, None)));
+            all.push((path, owner(endpoint.under(version), false, None)));
         }
     }
     for endpoint in &about.endpoints {
@@ -133,7 +133,9 @@ fn surface(service: &Arc<Service>, root: bool) -> Vec<(String, Owner)> {
     for dialect in about.dialects {
         for (alias, endpoint) in pairs(about.aliases, &endpoints(*dialect)) {
             let shared = matches!(alias, Alias::Shared(_)).then_some(alias.base());
-            all.push((format!("{}{}", alias.base(), endpoint.path), owner(endpoint, true, shared)));
+            let version = versions(*dialect).iter().find(|version| **version == alias.base());
+            let path = format!("{}{}", alias.base(), endpoint.path);
+            all.push((path, owner(endpoint.under(version.unwrap_or(&"")), true, shared)));
         }
     }
     for endpoint in &about.endpoints {
@@ -164,6 +166,8 @@ pub(super) fn callback_paths(provider: &dyn Provider) -> Vec<String> {
         Some(Redirect::Here { path, .. } | Redirect::Loopback(_, path)) => {
             vec![(*path).to_owned(), format!("/{}{path}", about.id)]
         }
-        _ => Vec::new(),
+        // For who has no browser: code and state, as the vendor's page shows them.
+        Some(Redirect::Page(_)) => vec![format!("/{}/auth/callback", about.id)],
+        None => Vec::new(),
     }
 }

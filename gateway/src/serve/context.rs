@@ -9,10 +9,11 @@ use pollux_sdk::Dialect;
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
     time::Instant,
 };
+use tokio::sync::watch;
 
 /// What every handler shares; built once, before the workers start.
 #[derive(Debug)]
@@ -29,14 +30,25 @@ pub struct Context {
     pub logins: Arc<Logins>,
     /// Store.
     pub store: Store,
-    /// Set at shutdown: what runs may end, nothing new begins.
-    pub draining: AtomicBool,
+    /// How far the way down is gone.
+    pub phase: watch::Sender<Phase>,
     /// Requests whose last byte has not left.
     pub running: Arc<AtomicUsize>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// When the server began.
     pub began: Instant,
+}
+
+/// The way down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// All is well.
+    Serving,
+    /// What runs may end, nothing new begins.
+    Draining,
+    /// The grace is over.
+    Cutting,
 }
 
 /// Counts one request until it is dropped.
@@ -68,7 +80,7 @@ impl Context {
 
     /// Whether the server is going down.
     pub fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Acquire)
+        *self.phase.borrow() != Phase::Serving
     }
 
     /// Whether a request may come in, by key or, at the root in local mode, by where it comes from.

@@ -60,8 +60,13 @@ fn list(owners: &[&Owner], wanted: Option<&str>, call: &Call) -> Answer {
         for model in offers {
             // What several serve is one model.
             if models.iter().all(|listed| listed.id != model.id) {
-                let (id, owned_by) = (model.id.as_str(), about.id);
-                models.push(Listed { id, operations: about.operations, owned_by, ..Listed::default() });
+                models.push(Listed {
+                    id: &model.id,
+                    entry: Some(&model.entry),
+                    operations: about.operations,
+                    owned_by: about.id,
+                    ..Listed::default()
+                });
             }
         }
     }

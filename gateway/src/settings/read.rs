@@ -147,10 +147,14 @@ fn upstream(layers: &Layers, problems: &mut Vec<Problem>) -> Option<Upstream> {
     let connect_timeout = section.duration("connect_timeout", false);
     let response_timeout = section.duration("response_timeout", false);
     let stream_idle_timeout = section.duration("stream_idle_timeout", false);
+    let socket_idle_timeout = section.duration("socket_idle_timeout", false);
+    let socket_ping_interval = section.duration("socket_ping_interval", false);
     section.close(problems);
     Some(Upstream {
         connect_timeout: connect_timeout?,
         response_timeout: response_timeout?,
         stream_idle_timeout: stream_idle_timeout?,
+        socket_idle_timeout: socket_idle_timeout?,
+        socket_ping_interval: socket_ping_interval?,
     })
 }

@@ -73,7 +73,7 @@ impl fmt::Display for StartError {
 impl std::error::Error for StartError {}
 
 impl Builder {
-    /// Points both providers at a simulator.
+    /// Points every provider at a simulator.
     #[must_use]
     pub fn simulator(mut self, simulator: &Simulator) -> Self {
         merge(&mut self.config, table(&vendors(simulator)));
@@ -398,9 +398,10 @@ impl Drop for Gateway {
     }
 }
 
-/// Configuration that points both providers at a simulator, as TOML.
+/// Configuration that points every provider at a simulator, as TOML.
 pub fn vendors(simulator: &Simulator) -> String {
-    let (google, openai) = (simulator.google_url(), simulator.openai_url());
+    let (google, openai, anthropic) =
+        (simulator.google_url(), simulator.openai_url(), simulator.anthropic_url());
     let (client_id, client_secret) = simulator.google().client();
     format!(
         r#"
@@ -413,6 +414,8 @@ pub fn vendors(simulator: &Simulator) -> String {
         userinfo_url = "{google}/oauth2/v2/userinfo"
         client_id = "{client_id}"
         client_secret = "{client_secret}"
+        [providers.gemini]
+        api_url = "{google}"
         [providers.codex]
         api_url = "{openai}"
         model_list = ["gpt-5.5", "gpt-5.6-sol", "gpt-5.2-codex"]
@@ -420,6 +423,12 @@ pub fn vendors(simulator: &Simulator) -> String {
         authorize_url = "{openai}/oauth/authorize"
         token_url = "{openai}/oauth/token"
         client_id = "{}"
+        [providers.claude]
+        api_url = "{anthropic}"
+        model_list = ["claude-opus-5-5", "claude-haiku-5-5", "claude-haiku-4-5"]
+        [providers.claude.oauth]
+        authorize_url = "{anthropic}/cai/oauth/authorize"
+        token_url = "{anthropic}/v1/oauth/token"
         "#,
         crate::simulator::openai::CLIENT_ID
     )
@@ -481,7 +490,11 @@ fn base(port: u16, database: &Database) -> Table {
         stream_idle_timeout = "2s"
         [providers.geminicli]
         oauth_tps = 100
+        [providers.gemini]
+        oauth_tps = 100
         [providers.codex]
+        oauth_tps = 100
+        [providers.claude]
         oauth_tps = 100
         "#
     ));

@@ -156,6 +156,8 @@ fn every_bad_value_elsewhere_names_its_place_and_what_was_expected() {
         ("upstream", "connect_timeout", "-5", duration("-5")),
         ("upstream", "response_timeout", "1.5", duration("1.5")),
         ("upstream", "stream_idle_timeout", "true", duration("true")),
+        ("upstream", "socket_idle_timeout", "0", duration("0")),
+        ("upstream", "socket_ping_interval", "\"often\"", duration("\"often\"")),
         ("providers.defaults", "proxy", "\"ftp://u:pw@h\"", proxy("\"ftp://***@h\"")),
         ("providers.defaults", "retry_max_times", "101", whole(0, 100, "101")),
         ("providers.codex", "proxy", "\"localhost:8080\"", proxy("\"localhost:8080\"")),
