@@ -5,6 +5,7 @@
 mod accounts;
 mod deed;
 mod explain;
+mod reload;
 mod view;
 
 pub(crate) use deed::{Deed, deed};
@@ -15,7 +16,14 @@ use crate::{
     serve::{self, Context, fault, request_id},
     store::StoreError,
 };
-use actix_web::{HttpRequest, HttpResponse, http::Method, web};
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::{
+        Method,
+        header::{self, HeaderValue},
+    },
+    web,
+};
 use futures_util::future::LocalBoxFuture;
 use pollux_dialect::Fault;
 use pollux_sdk::Dialect;
@@ -56,6 +64,10 @@ fn routes() -> Vec<(&'static str, Vec<(Method, Handler)>)> {
                 }),
             ],
         ),
+        (
+            "/admin/reload",
+            vec![(Method::POST, |context, _, _| Box::pin(async move { reload::reload(&context).await }))],
+        ),
         ("/admin/accounts/{id}/approve", vec![(Method::POST, act)]),
         ("/admin/accounts/{id}/pause", vec![(Method::POST, act)]),
         ("/admin/accounts/{id}/resume", vec![(Method::POST, act)]),
@@ -76,8 +88,14 @@ fn act(
 pub fn mount(app: &mut web::ServiceConfig, context: &Arc<Context>) {
     for (path, methods) in routes() {
         let lost = Arc::clone(context);
+        let allowed: Vec<&str> = methods.iter().map(|(method, _)| method.as_str()).collect();
+        let allowed = HeaderValue::from_str(&allowed.join(", ")).ok();
         let mut resource = web::resource(path).default_service(web::to(move |request: HttpRequest| {
-            ready(serve::wrong_method(&lost, &request, Some(Dialect::Responses)))
+            let mut refusal = serve::wrong_method(&lost, &request, Some(Dialect::Responses));
+            if let Some(allowed) = &allowed {
+                refusal.headers_mut().insert(header::ALLOW, allowed.clone());
+            }
+            ready(refusal)
         }));
         for (method, handler) in methods {
             let context = Arc::clone(context);

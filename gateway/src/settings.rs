@@ -100,6 +100,8 @@ pub struct Pool {
     pub order: Vec<String>,
     /// Folders of credential files.
     pub credentials_dirs: Vec<PathBuf>,
+    /// Whether renewed tokens go back into the files they came from.
+    pub write_back: bool,
     /// Whether tokens are renewed.
     pub refresh: bool,
     /// Models that rest together.
