@@ -1,6 +1,6 @@
 //! Local mode: programs of this machine need no key, and nobody else gets in by it.
 
-use pollux_tests::kit::{Database, Gateway, Stage, contents, get, pollux, post, send, wait_until};
+use pollux_tests::kit::{Database, Gateway, Stage, contents, form, get, pollux, post, send, wait_until};
 use serde_json::json;
 use std::{fs, time::Duration};
 
@@ -63,6 +63,18 @@ async fn the_callers_own_token_is_dropped() {
         let content = fs::read(file.unwrap().path()).unwrap_or_default();
         assert!(!content.windows(VENDORS.len()).any(|part| part == VENDORS.as_bytes()));
     }
+}
+
+#[tokio::test]
+async fn a_login_of_the_callers_own_is_renewed_without_being_given_back() {
+    let stage = Stage::start(LOCAL, &[], &[]).await;
+    let url = stage.gateway.at("/oauth/token");
+    let wish = [("grant_type", "refresh_token"), ("refresh_token", VENDORS)];
+    let renewed = form(&url, &[], &wish).await;
+    assert_eq!(renewed.status, 200, "{}", renewed.text());
+    assert!(renewed.json()["access_token"].is_string() && !renewed.text().contains(VENDORS));
+    assert_eq!(form(&url, &[("origin", "http://evil.example")], &wish).await.status, 400);
+    assert!(!stage.gateway.log().contains(VENDORS));
 }
 
 #[tokio::test]
