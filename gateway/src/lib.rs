@@ -3,7 +3,8 @@
 //! It knows routes, attempts, accounts, storage and pages. It never knows a provider by name: [`run`] serves
 //! whatever is linked (see `bundled.rs`, or link your own and call it).
 //!
-//! Start reading at `startup.rs`, then follow a request: `routes.rs`, `serve.rs`, `relay.rs`, `stream.rs`.
+//! Start reading at `startup.rs`, then follow a request: `routes.rs`, `serve.rs`, `relay.rs`, `stream.rs`, and
+//! for sockets `socket.rs`.
 
 #![allow(
     unreachable_pub,
@@ -16,7 +17,9 @@ mod auth;
 mod bridge;
 mod bundled;
 mod cli;
+mod files;
 mod limits;
+mod local;
 pub mod log;
 mod login;
 mod metrics;
@@ -30,11 +33,13 @@ mod run;
 mod serve;
 mod server;
 pub mod settings;
+mod socket;
 pub mod startup;
 mod store;
 mod story;
 mod stream;
 pub mod takeover;
+mod token;
 mod upstream;
 
 pub use run::run;

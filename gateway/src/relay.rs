@@ -3,6 +3,7 @@
 //! Nothing reaches the client before the first event of worth, so a failure until then can still rotate. What a
 //! failure means is the provider's word ([`Verdict`]); what follows from it is decided here, once.
 
+mod dial;
 mod failed;
 mod service;
 
@@ -12,6 +13,7 @@ pub use service::{Limits, Service};
 use crate::{
     bridge,
     pool::{Denied, Grant, Wish},
+    socket::Opened,
     story::Story,
     stream::Live,
     upstream::{Coming, whole},
@@ -45,6 +47,8 @@ pub enum Body {
     Whole(Bytes),
     /// Bit by bit; the lease and the story travel in it.
     Stream(Box<Live>),
+    /// None: a socket stands.
+    Socket(Box<Opened>),
 }
 
 /// One request on its way through the attempts.
@@ -63,6 +67,8 @@ pub struct Relay {
 /// What one attempt came to.
 enum Outcome {
     Done(Answer),
+    /// Upstream does not do this at all; nobody is to blame.
+    Unoffered(Answer),
     Failed(Failed, Grant),
     Unprepared,
 }
@@ -83,6 +89,11 @@ impl Relay {
         answer
     }
 
+    /// Opens a socket upstream; the story goes on with it.
+    pub async fn open(self, story: &mut Story) -> Answer {
+        self.attempts(story).await
+    }
+
     async fn attempts(mut self, story: &mut Story) -> Answer {
         for _ in 0..=self.service.limits.retries {
             let waiting = Instant::now();
@@ -99,6 +110,7 @@ impl Relay {
                     story.metrics().served(self.service.id());
                     return answer;
                 }
+                Ok(Outcome::Unoffered(answer)) => return answer,
                 Ok(Outcome::Unprepared) => {}
                 Ok(Outcome::Failed(failed, grant)) => {
                     if let Some(answer) = self.judge(failed, grant, story) {
@@ -139,6 +151,9 @@ impl Relay {
                 return Ok(Outcome::Unprepared);
             }
         };
+        if self.call.shape == Shape::Socket {
+            return Ok(self.dial(attempt, grant, story).await);
+        }
         let limits = &self.service.limits;
         let coming = match self.service.upstream.open(attempt.request, grant.proxy(), limits.response).await {
             Ok(coming) => coming,

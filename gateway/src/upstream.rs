@@ -7,10 +7,12 @@ mod account_io;
 mod client;
 mod pace;
 mod proxies;
+mod socket;
 
 pub use account_io::AccountIo;
 pub use client::{Profile, install_crypto};
 pub use proxies::{is_proxy, shown};
+pub use socket::{Dialled, Wire};
 
 use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt, stream::BoxStream};
@@ -23,6 +25,8 @@ use tokio::time::timeout;
 #[derive(Debug)]
 pub struct Upstream {
     clients: Clients,
+    /// Upgrades are a matter of HTTP/1.1.
+    sockets: Clients,
 }
 
 /// A reply whose body is still coming.
@@ -70,7 +74,11 @@ impl Upstream {
     /// # Errors
     /// Fails on a proxy that cannot be used.
     pub fn new(profile: &Profile) -> Result<Self, reqwest::Error> {
-        Ok(Self { clients: Clients::new(profile, Profile::client)? })
+        let sockets = Profile { multiplexing: false, ..profile.clone() };
+        Ok(Self {
+            clients: Clients::new(profile, Profile::client)?,
+            sockets: Clients::new(&sockets, Profile::client)?,
+        })
     }
 
     /// Sends, by the account's own proxy where it has one, and waits for the head.
@@ -84,14 +92,22 @@ impl Upstream {
         limit: Duration,
     ) -> Result<Coming, NoReply> {
         let client = self.clients.by(proxy).map_err(no_reply)?;
-        let sent =
-            client.request(request.method, request.url).headers(request.headers).body(request.body).send();
-        let reply = timeout(limit, sent)
-            .await
-            .map_err(|_| NoReply { sent: true, text: format!("no answer within {limit:?}") })?
-            .map_err(no_reply)?;
+        let sent = client.request(request.method, request.url).headers(request.headers);
+        head(sent.body(request.body), limit).await.map(Coming::from)
+    }
+}
+
+async fn head(request: reqwest::RequestBuilder, limit: Duration) -> Result<reqwest::Response, NoReply> {
+    timeout(limit, request.send())
+        .await
+        .map_err(|_| NoReply { sent: true, text: format!("no answer within {limit:?}") })?
+        .map_err(no_reply)
+}
+
+impl From<reqwest::Response> for Coming {
+    fn from(reply: reqwest::Response) -> Self {
         let (status, headers) = (reply.status(), reply.headers().clone());
-        Ok(Coming { status, headers, body: reply.bytes_stream().boxed() })
+        Self { status, headers, body: reply.bytes_stream().boxed() }
     }
 }
 

@@ -357,12 +357,15 @@ impl Keeper {
                     self.heirs.lock().unwrap_or_else(PoisonError::into_inner).put(row.id, heir.id);
                 }
                 for row in &rows {
-                    if row.state == State::Pending {
+                    self.take(row);
+                    if row.state == State::Departed {
+                        let reason = row.reason.as_ref().map(|reason| reason.text.as_str());
+                        tracing::warn!(provider = self.id(), account = %row.label(), id = row.id, reason, "account left the pool");
+                    } else if row.state == State::Pending {
                         tracing::warn!(provider = self.id(), account = %row.label(), id = row.id, origin = %row.origin, "account waits for approval: pollux accounts approve {}", row.id);
                     } else {
                         tracing::info!(provider = self.id(), account = %row.label(), id = row.id, state = %row.state, "account is in the pool");
                     }
-                    self.take(row);
                 }
             }
             Err(error) => self.validate_later(row.id, error.to_string()).await,

@@ -44,6 +44,16 @@ impl Grant {
         Lease::new(&self.held.credential, self.moved)
     }
 
+    /// From here on it serves this model: a socket learns of it frame by frame.
+    pub fn serve(&mut self, model: &str) {
+        model.clone_into(&mut self.model);
+    }
+
+    /// Its client holds state of another account.
+    pub fn mark_moved(&mut self) {
+        self.moved = true;
+    }
+
     /// Applies what a verdict says about the account, and gives it back.
     pub fn settle(mut self, effect: Effect) {
         self.note(effect);

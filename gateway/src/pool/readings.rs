@@ -1,10 +1,10 @@
 //! What vendors tell of allowances, and whom to ask about them.
 
 use super::{
-    Allowance, Held, Pool, Standing, State, Wish,
+    Allowance, Held, Pool, Prospect, Standing, State, Wish,
     schedule::{AccountId, Ask},
 };
-use pollux_sdk::{Quota, Reason, Survey};
+use pollux_sdk::{Model, Quota, Reason, Survey};
 use serde_json::Value;
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -126,9 +126,21 @@ impl Pool {
         lifted
     }
 
+    /// How near its accounts are to serving a model.
+    pub fn prospect(&self, model: &str, now: SystemTime) -> Prospect {
+        self.lock().schedule.prospect(model, now)
+    }
+
     /// The vendor's own catalogue entry of a model.
     pub fn entry(&self, model: &str) -> Option<Value> {
         self.lock().readings.entries.get(model).cloned()
+    }
+
+    /// Every model that a survey named, by name.
+    pub fn catalogue(&self) -> Vec<Model> {
+        let state = self.lock();
+        let model = |(id, entry): (&String, &Value)| Model { id: id.clone(), entry: entry.clone() };
+        state.readings.entries.iter().map(model).collect()
     }
 
     /// What is known of an account's allowance.
@@ -140,6 +152,11 @@ impl Pool {
     pub fn standings(&self, now: SystemTime) -> Vec<(Arc<Held>, Standing)> {
         let state = self.lock();
         state.told(state.schedule.explain(&Ask::default(), now))
+    }
+
+    /// Whether one account could serve a model now.
+    pub fn standing_of(&self, id: AccountId, model: &str, now: SystemTime) -> Standing {
+        self.lock().schedule.standing_of(id, model, now)
     }
 
     /// Every account in the order of choice, and whether it could serve this wish now: by the same rules as a

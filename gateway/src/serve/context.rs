@@ -1,14 +1,20 @@
-use crate::{auth::Key, login::Logins, metrics::Metrics, relay::Service, settings::Settings, store::Store};
+use super::choice;
+use crate::{
+    auth::Key, files::Files, local, login::Logins, metrics::Metrics, relay::Service, settings::Settings,
+    store::Store,
+};
 use actix_web::HttpRequest;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use pollux_dialect::Fault;
 use pollux_sdk::Dialect;
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
     time::Instant,
 };
+use tokio::sync::watch;
 
 /// What every handler shares; built once, before the workers start.
 #[derive(Debug)]
@@ -23,16 +29,29 @@ pub struct Context {
     pub services: Vec<Arc<Service>>,
     /// Logins.
     pub logins: Arc<Logins>,
+    /// Credential files.
+    pub files: Files,
     /// Store.
     pub store: Store,
-    /// Set at shutdown: what runs may end, nothing new begins.
-    pub draining: AtomicBool,
+    /// How far the way down is gone.
+    pub phase: watch::Sender<Phase>,
     /// Requests whose last byte has not left.
     pub running: Arc<AtomicUsize>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// When the server began.
     pub began: Instant,
+}
+
+/// The way down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// All is well.
+    Serving,
+    /// What runs may end, nothing new begins.
+    Draining,
+    /// The grace is over.
+    Cutting,
 }
 
 /// Counts one request until it is dropped.
@@ -64,16 +83,26 @@ impl Context {
 
     /// Whether the server is going down.
     pub fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Acquire)
+        *self.phase.borrow() != Phase::Serving
     }
 
-    /// The language in which a path's errors are told.
-    pub fn dialect_of(&self, path: &str) -> Dialect {
-        let prefix = path.trim_start_matches('/').split('/').next().unwrap_or_default();
-        let owner = self.services.iter().find(|service| service.id() == prefix);
-        owner
-            .and_then(|service| service.provider.descriptor().dialects.first().copied())
-            .unwrap_or(Dialect::Responses)
+    /// Whether a request may come in, by key or, at the root in local mode, by where it comes from.
+    pub fn admit(&self, request: &HttpRequest, root: bool) -> Result<(), Fault> {
+        if self.key.admits(request) {
+            Ok(())
+        } else if self.settings.basic.local && root {
+            local::admit(request)
+        } else {
+            Err(Fault::unauthorized())
+        }
+    }
+
+    /// The language in which a path's errors are told: its provider's, else the one that the request shows.
+    pub fn dialect_of(&self, request: &HttpRequest) -> Dialect {
+        let segment = request.path().split('/').nth(1).unwrap_or_default();
+        let owner = self.services.iter().find(|service| service.id() == segment);
+        let own = owner.and_then(|service| service.provider.descriptor().dialects.first().copied());
+        own.unwrap_or_else(|| choice::spoken_at(&format!("/{segment}"), request))
     }
 }
 

@@ -67,6 +67,8 @@ fn service(
         event_bytes: 32 << 20,
         prelude: Duration::from_secs(2),
         prelude_bytes: 64 << 10,
+        socket_idle: settings.upstream.socket_idle_timeout,
+        ping: settings.upstream.socket_ping_interval,
     };
     Ok(Service { provider, pool, keeper, upstream: Upstream::new(&profile)?, limits })
 }

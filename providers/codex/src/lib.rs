@@ -10,15 +10,16 @@ mod descriptor;
 mod device;
 mod reply;
 mod request;
+mod side;
 mod verdict;
 
 #[cfg(test)]
 mod tests;
 
 use pollux_sdk::{
-    AccountError, Approval, Attempt, Call, ConfigError, Credential, Descriptor, Device, Failure, Grant,
-    HeaderMap, Io, Lease, PoolView, Provider, Quota, Refusal, Reply, Settings, Survey, Verdict, async_trait,
-    kit::oauth::Section, register_provider,
+    AccountError, Approval, Attempt, Bytes, Call, ConfigError, Credential, Descriptor, Device, Facts,
+    Failure, Grant, HeaderMap, Inbound, Io, Lease, Operation, PoolView, Provider, Quota, Recognition,
+    Refusal, Reply, Settings, Shape, Survey, Verdict, async_trait, kit::oauth::Section, register_provider,
 };
 use serde_json::Value;
 use std::sync::Arc;
@@ -44,6 +45,19 @@ impl Provider for Codex {
     fn prepare(&self, call: &Call, lease: &Lease<'_>) -> Result<Attempt, Refusal> {
         request::prepare(&self.config, call, lease)
     }
+    fn probe(&self, inbound: &Inbound<'_>) -> Facts {
+        let mut facts = inbound.facts();
+        if facts.shape == Some(Shape::Socket) {
+            facts.model = facts.model.or_else(|| request::hinted_model(inbound.headers));
+        }
+        facts
+    }
+    fn opens_sockets(&self) -> bool {
+        true
+    }
+    fn frame(&self, call: &Call, lease: &Lease<'_>) -> Result<Bytes, Refusal> {
+        request::frame(call, lease)
+    }
     fn classify(&self, call: &Call, failure: &Failure<'_>) -> Verdict {
         verdict::classify(call, failure)
     }
@@ -51,10 +65,19 @@ impl Provider for Codex {
         reply::header_quota(headers)
     }
     fn answer(&self, call: &Call, pool: &PoolView<'_>) -> Option<Reply> {
-        catalogue::answer(call, pool)
+        match call.endpoint.operation {
+            Operation::Local(name) => side::answer(name, call, pool),
+            _ => catalogue::answer(call, pool),
+        }
     }
     fn import(&self, file: &Value) -> Option<Credential> {
         account::import(file)
+    }
+    fn recognise(&self, file: &Value) -> Recognition {
+        account::recognise(file)
+    }
+    fn renewed(&self) -> &'static [&'static str] {
+        &["id_token"]
     }
     fn export(&self, credential: &Credential, file: &mut Value) {
         account::export(credential, file);

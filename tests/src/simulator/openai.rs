@@ -20,9 +20,12 @@ mod login;
 mod refusal;
 mod request;
 mod responses;
+mod socket;
 
 pub use catalogue::Model;
 pub use refusal::Refusal;
+pub use socket::Socket;
+pub(crate) use socket::talk;
 
 /// The public client of the Codex CLI.
 pub const CLIENT_ID: &str = "app_EMoamEEZ73f0CkXaXp7hrann";
@@ -91,6 +94,12 @@ pub struct Habits {
     pub device_login: bool,
     /// Seconds between two questions of such a login.
     pub device_interval: u64,
+    /// Upgrades are taken; otherwise they get 426.
+    pub sockets: bool,
+    /// Sockets compress where the client offers it.
+    pub socket_deflate: bool,
+    /// Sockets open with a ping.
+    pub socket_ping: bool,
 }
 
 impl Default for Habits {
@@ -102,6 +111,9 @@ impl Default for Habits {
             error_lane: false,
             device_login: true,
             device_interval: 5,
+            sockets: true,
+            socket_deflate: true,
+            socket_ping: false,
         }
     }
 }
@@ -118,6 +130,7 @@ pub(crate) struct State {
     grants: HashMap<String, Grant>,
     reuses: Vec<Reuse>,
     tally: Tally,
+    sockets: Vec<Socket>,
 }
 
 impl Default for State {
@@ -133,6 +146,7 @@ impl Default for State {
             grants: HashMap::new(),
             reuses: Vec::new(),
             tally: Tally::default(),
+            sockets: Vec::new(),
         }
     }
 }
@@ -247,6 +261,11 @@ impl OpenAi {
     /// What the models say.
     pub fn script(&self) -> &Script {
         &self.world.openai_script
+    }
+
+    /// Every socket so far, oldest first.
+    pub fn sockets(&self) -> Vec<Socket> {
+        lock(&self.world.openai).sockets.clone()
     }
 
     /// What happened at the token endpoint.
@@ -426,7 +445,7 @@ pub(crate) fn answer(world: &World, asked: &Asked) -> Reply {
         }
         ("POST", "/backend-api/codex/responses") => responses::create(state, &world.openai_script, asked),
         ("GET", "/backend-api/codex/responses") if asked.request.header("upgrade").is_some() => {
-            Reply::json(426, &json!({"detail": "Upgrade Required"}))
+            socket::handshake(state, asked)
         }
         ("GET", "/backend-api/codex/models") => catalogue::list(state, asked),
         ("GET", "/backend-api/wham/usage") => refusal::usage(state, asked),

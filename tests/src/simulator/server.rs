@@ -129,6 +129,16 @@ async fn exchange(
                 Vendor::OpenAi => openai::answer(world, &asked),
                 Vendor::Anthropic => anthropic::answer(world, &asked),
             };
+            if reply.status == 101 {
+                let switched = deliver::switch(connection, &reply).await;
+                world.record.answered(id, 101);
+                if switched.is_ok() {
+                    // The handshake is over; frames are entries of their own.
+                    world.record.ended(id, Ending::Sent);
+                    openai::talk(connection, number, &asked, account, &reply, world).await;
+                }
+                return After::Close;
+            }
             send(connection, vendor, reply, faults, id, world).await
         }
     };

@@ -23,7 +23,7 @@ async fn what_needs_no_configuration_works_without_any() {
     let (status, out, _) = alone(&["providers"]).await;
     assert_eq!(status, 0);
     let ids: Vec<&str> = out.lines().filter_map(|line| line.split_whitespace().next()).collect();
-    assert_eq!(ids, ["claude", "codex", "geminicli"]);
+    assert_eq!(ids, ["claude", "codex", "gemini", "geminicli"]);
     let (status, out, _) = alone(&["--help"]).await;
     assert_eq!(status, 0);
     for word in ["serve", "providers", "config", "accounts", "healthcheck", "--config"] {

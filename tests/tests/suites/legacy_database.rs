@@ -1,18 +1,18 @@
 //! Databases of the systems before Pollux: the tokens in them may be the only copy there is.
 
 use super::owner::{LIMIT, accounts, act, id, served, wait_accounts, wait_all, wait_only};
-use pollux_tests::kit::{Builder, Database, Gateway};
+use pollux_tests::kit::{Builder, Database, Gateway, free_port, pollux};
 use pollux_tests::simulator::{Simulator, google, openai};
 use sea_orm::ConnectionTrait as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-const SOON: &str = "2099-01-01T00:00:00+00:00";
+pub(super) const SOON: &str = "2099-01-01T00:00:00+00:00";
 const PAST: &str = "2020-01-01T00:00:00+00:00";
 
 /// Tables as Pollux had them in 2026.
-const POLLUX: &str = "
+pub(super) const POLLUX: &str = "
     CREATE TABLE gemini_cli (id INTEGER PRIMARY KEY, email TEXT, sub TEXT NOT NULL, project_id TEXT NOT NULL,
         refresh_token TEXT NOT NULL, access_token TEXT, expiry TEXT NOT NULL, status INTEGER NOT NULL DEFAULT 1,
         created_at TEXT, updated_at TEXT, UNIQUE (sub, project_id));
@@ -37,7 +37,7 @@ async fn run(path: &Path, statements: &str) {
 }
 
 /// A database file with these statements run, as the older system left it.
-async fn written(statements: &str) -> Vec<u8> {
+pub(super) async fn written(statements: &str) -> Vec<u8> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("old.db");
     run(&path, statements).await;
@@ -61,7 +61,7 @@ fn gemini(
     )
 }
 
-fn codex(account: &openai::Account, expiry: &str) -> String {
+pub(super) fn codex(account: &openai::Account, expiry: &str) -> String {
     format!(
         "INSERT INTO codex (email, sub, account_id, refresh_token, access_token, expiry)
          VALUES ('{}', 'user', '{}', '{}', '{}', '{expiry}');",
@@ -234,4 +234,22 @@ async fn a_database_of_other_software_is_left_as_it_is() {
     assert!(copies(&gateway).is_empty());
     gateway.terminate(LIMIT).await.expect("it ends");
     assert!(holds(&gateway.folder().join("data.db"), "credentials"));
+}
+
+#[tokio::test]
+async fn whoever_opens_it_first_has_it_copied() {
+    let simulator = Simulator::start();
+    let insert = gemini(&simulator.google().account("alice"), "alices", None, PAST, 1);
+    let token = refresh_token_in(&insert);
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("data.db"), written(&format!("{POLLUX}{insert}")).await).unwrap();
+    let port = free_port();
+    let config = format!("[basic]\npollux_key = \"k\"\nadmin_key = \"a\"\nlisten_port = {port}\n");
+    fs::write(folder.path().join("config.toml"), config).unwrap();
+    let listed = pollux(folder.path(), &["accounts", "list"], &[]).await;
+    assert!(listed.status.success(), "{}", String::from_utf8_lossy(&listed.stderr));
+    let all = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path());
+    let copies: Vec<_> = all.filter(|path| path.to_string_lossy().contains("data.db.bak-")).collect();
+    assert!(copies.len() == 1 && holds(&copies[0], &token), "{copies:?}");
+    assert!(holds(&folder.path().join("data.db"), &token), "a list takes nothing over");
 }
