@@ -17,6 +17,7 @@ mod auth;
 mod bridge;
 mod bundled;
 mod cli;
+mod limits;
 pub mod log;
 mod login;
 mod metrics;
@@ -35,6 +36,7 @@ pub mod startup;
 mod store;
 mod story;
 mod stream;
+pub mod takeover;
 mod upstream;
 
 pub use run::run;

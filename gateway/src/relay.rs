@@ -24,6 +24,7 @@ use pollux_sdk::{
     At, Call, Cause, Effect, Emit, Event, HeaderMap, Next, Refusal, Shape, StatusCode, Verdict,
 };
 use std::{
+    fmt,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
@@ -154,7 +155,7 @@ impl Relay {
             return Ok(self.dial(attempt, grant, story).await);
         }
         let limits = &self.service.limits;
-        let coming = match self.service.upstream.open(attempt.request, limits.response).await {
+        let coming = match self.service.upstream.open(attempt.request, grant.proxy(), limits.response).await {
             Ok(coming) => coming,
             Err(error) => {
                 tracing::warn!(request_id = %story.id, error = %error.text, sent = error.sent, "upstream gave no reply");
@@ -230,6 +231,7 @@ impl Relay {
         let verdict = failed.judge(self.service.provider.as_ref(), &self.call);
         let id = grant.id();
         story.metrics().failed(self.service.id(), &verdict);
+        story.metrics().trouble(self.service.id(), Trouble(failed.cause));
         tracing::info!(
             request_id = %story.id,
             provider = self.service.provider.descriptor().id,
@@ -262,7 +264,15 @@ impl Relay {
     /// No attempt is left: the upstream's own last failure, or why there was none.
     fn give_up(&mut self, denied: Option<Denied>, story: &mut Story) -> Answer {
         story.verdict = "exhausted";
+        if let Some(denied) = denied {
+            story.metrics().trouble(self.service.id(), denied.told());
+        }
         match (self.last.take(), denied) {
+            // Another account would serve this client, only not now.
+            (
+                Some((_, Verdict { effect: Effect::Unfit(_), .. })),
+                Some(denied @ (Denied::Cooling(_) | Denied::Busy)),
+            ) => fault_answer(&self.call, &denied.fault(&self.call, SystemTime::now())),
             (Some((failed, verdict)), denied) => {
                 let soonest = denied.and_then(Denied::soonest);
                 failed.answer(&self.service, &self.call, &verdict, soonest)
@@ -271,6 +281,20 @@ impl Relay {
                 let fault = denied.unwrap_or(Denied::Empty).fault(&self.call, SystemTime::now());
                 fault_answer(&self.call, &fault)
             }
+        }
+    }
+}
+
+/// A failed attempt in our own words.
+struct Trouble(Cause);
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Cause::Status(status) => write!(f, "upstream answered {}", status.as_u16()),
+            Cause::Event => f.write_str("upstream's answer was an error"),
+            Cause::Unsent => f.write_str("upstream could not be reached"),
+            _ => f.write_str("upstream broke off"),
         }
     }
 }

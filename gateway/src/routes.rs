@@ -8,8 +8,8 @@ use crate::{
     resource,
     serve::{self, Context, Owner},
 };
-use actix_web::{HttpRequest, Resource, http::Method, web};
-use pollux_dialect::{endpoints, versions};
+use actix_web::{HttpRequest, HttpResponse, Resource, http::Method, web};
+use pollux_dialect::{endpoints, knocks, versions};
 use pollux_sdk::{Operation, Provider, Redirect};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -88,7 +88,9 @@ fn callback_paths(provider: &dyn Provider) -> Vec<String> {
         Some(Redirect::Here { path, .. } | Redirect::Loopback(_, path)) => {
             vec![(*path).to_owned(), format!("/{}{path}", about.id)]
         }
-        _ => Vec::new(),
+        // For who has no browser: code and state, as the vendor's page shows them.
+        Some(Redirect::Page(_)) => vec![format!("/{}/auth/callback", about.id)],
+        None => Vec::new(),
     }
 }
 
@@ -135,6 +137,10 @@ fn resource_at(path: &str, context: &Arc<Context>) -> Resource {
 
 fn mount_host_paths(app: &mut web::ServiceConfig, context: &Arc<Context>, service: &Arc<Service>) {
     let about = service.provider.descriptor();
+    for path in about.dialects.iter().flat_map(|dialect| knocks(*dialect)) {
+        let base = resource_at(&format!("/{}{path}", about.id), context);
+        app.service(base.route(web::head().to(|| ready(HttpResponse::Ok().finish()))));
+    }
     let desk = Desk { logins: Arc::clone(&context.logins), service: Arc::clone(service) };
     let (shared, adding) = (Arc::clone(context), Arc::clone(service));
     app.service(resource_at(&format!("/{}/resource:add", about.id), context).route(web::post().to(

@@ -5,6 +5,7 @@ mod failure;
 mod services;
 
 pub use failure::StartError;
+pub(crate) use services::{account_io, service_of};
 
 use crate::{
     auth::Key,
@@ -13,8 +14,9 @@ use crate::{
     routes,
     serve::{Context, Phase},
     server::Server,
-    settings::Settings,
-    store::{Opening, Row, Store},
+    settings::{Basic, Settings},
+    store::{Opening, Row, Store, StoreError},
+    takeover,
 };
 use pollux_sdk::{Provider, Redirect, Secret};
 use std::{
@@ -52,13 +54,9 @@ impl Gateway {
         })?;
         listener.set_nonblocking(true).map_err(StartError::Io)?;
         let port = listener.local_addr().map_err(StartError::Io)?.port();
-        let sealing = std::env::var("POLLUX_SEALING_KEY").ok().filter(|key| !key.is_empty()).map(Secret::new);
-        let store = Store::open(Opening {
-            url: &basic.database_url,
-            key_file: basic.key_file.as_deref(),
-            key: sealing.as_ref(),
-        })
-        .await?;
+        takeover::back_up(&basic.database_url).await?;
+        let store = open_store(basic).await?;
+        takeover::take_over(&store, &providers).await?;
         let metrics = Arc::new(Metrics::new().map_err(|error| StartError::Io(std::io::Error::other(error)))?);
         let services = services::build(&settings, providers, &store, &metrics)?;
         let table = Arc::new(routes::table(&services)?);
@@ -107,6 +105,14 @@ impl Gateway {
     }
 }
 
+/// Opens the database of this configuration.
+pub(crate) async fn open_store(basic: &Basic) -> Result<Store, StoreError> {
+    let sealing = std::env::var("POLLUX_SEALING_KEY").ok().filter(|key| !key.is_empty()).map(Secret::new);
+    let opening =
+        Opening { url: &basic.database_url, key_file: basic.key_file.as_deref(), key: sealing.as_ref() };
+    Store::open(opening).await
+}
+
 /// Logins that were open when the last process ended still find their port.
 async fn reopen(
     store: &Store,
@@ -129,6 +135,9 @@ async fn reopen(
 
 /// What the owner wants to see first: accounts by state.
 fn announce(settings: &Settings, rows: &[Row]) {
+    for news in &settings.news {
+        tracing::info!("{news}");
+    }
     for note in &settings.notes {
         tracing::warn!("{note}");
     }

@@ -6,24 +6,27 @@
 mod account_io;
 mod client;
 mod pace;
+mod proxies;
 mod socket;
 
 pub use account_io::AccountIo;
 pub use client::{Profile, install_crypto};
+pub use proxies::{is_proxy, shown};
 pub use socket::{Dialled, Wire};
 
 use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt, stream::BoxStream};
-use pollux_sdk::{HeaderMap, Request, StatusCode};
+use pollux_sdk::{HeaderMap, Request, Secret, StatusCode};
+use proxies::Clients;
 use std::{fmt, time::Duration};
 use tokio::time::timeout;
 
 /// The transport of one provider's relayed requests.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Upstream {
-    client: reqwest::Client,
+    clients: Clients,
     /// Upgrades are a matter of HTTP/1.1.
-    sockets: reqwest::Client,
+    sockets: Clients,
 }
 
 /// A reply whose body is still coming.
@@ -72,15 +75,22 @@ impl Upstream {
     /// Fails on a proxy that cannot be used.
     pub fn new(profile: &Profile) -> Result<Self, reqwest::Error> {
         let sockets = Profile { multiplexing: false, ..profile.clone() };
-        Ok(Self { client: profile.client()?, sockets: sockets.client()? })
+        let sockets = Clients::new(&sockets, Profile::client)?;
+        Ok(Self { clients: Clients::new(profile, Profile::client)?, sockets })
     }
 
-    /// Sends, and waits for the head.
+    /// Sends, by the account's own proxy where it has one, and waits for the head.
     ///
     /// # Errors
     /// Says whether the request may have reached upstream.
-    pub async fn open(&self, request: Request, limit: Duration) -> Result<Coming, NoReply> {
-        let sent = self.client.request(request.method, request.url).headers(request.headers);
+    pub async fn open(
+        &self,
+        request: Request,
+        proxy: Option<&Secret>,
+        limit: Duration,
+    ) -> Result<Coming, NoReply> {
+        let client = self.clients.by(proxy).map_err(no_reply)?;
+        let sent = client.request(request.method, request.url).headers(request.headers);
         head(sent.body(request.body), limit).await.map(Coming::from)
     }
 }

@@ -138,6 +138,39 @@ pub enum Grant<'a> {
     Refresh(&'a Credential),
 }
 
+/// A login that a person finishes in a browser anywhere, by a code (RFC 8628 and its relatives).
+#[derive(Debug, Clone)]
+pub struct Device {
+    /// The vendor's page.
+    pub page: String,
+    /// What the person enters there.
+    pub code: String,
+    /// What the vendor knows this login by.
+    pub handle: Secret,
+    /// How long to wait between two questions.
+    pub interval: Duration,
+    /// How long the code is good for.
+    pub life: Duration,
+}
+
+/// How such a login stands.
+#[derive(Debug, Clone)]
+pub enum Approval {
+    /// Nobody has entered the code yet.
+    Pending,
+    /// Nor yet, and the questions come too fast.
+    SlowDown,
+    /// A code for [`Grant::Code`].
+    Given {
+        /// Code.
+        code: Secret,
+        /// PKCE verifier that the vendor made.
+        verifier: Secret,
+        /// The redirect address that belongs to it.
+        redirect_uri: String,
+    },
+}
+
 /// Why an account operation failed.
 #[derive(Debug, thiserror::Error)]
 pub enum AccountError {

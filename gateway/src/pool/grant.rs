@@ -1,5 +1,5 @@
 use super::{Held, Pool};
-use pollux_sdk::{Effect, Lease, Quota, Summary};
+use pollux_sdk::{Effect, Lease, Quota, Secret, Summary};
 use std::{fmt, sync::Arc, time::SystemTime};
 
 /// A lease guard: dropped anywhere, it gives the account back.
@@ -32,6 +32,11 @@ impl Grant {
     /// What people call it.
     pub fn label(&self) -> &str {
         &self.held.label
+    }
+
+    /// Its own proxy.
+    pub fn proxy(&self) -> Option<&Secret> {
+        self.held.proxy.as_ref()
     }
 
     /// What the provider may see of it.
@@ -67,6 +72,9 @@ impl Grant {
 
     /// What the answer said of itself.
     pub fn learn(&mut self, summary: &Summary) {
+        if let Some(usage) = &summary.usage {
+            self.pool.used(self.held.id, usage);
+        }
         if let Some(quota) = &summary.quota {
             self.reading(quota);
         }

@@ -13,7 +13,7 @@ impl Relay {
     /// Opens a socket with one account. A handshake costs nothing, so whatever happens to it may be repeated.
     pub(super) async fn dial(&self, attempt: Attempt, mut grant: Grant, story: &mut Story) -> Outcome {
         let provider = &self.service.provider;
-        let dialled = match self.service.upstream.dial(attempt.request).await {
+        let dialled = match self.service.upstream.dial(attempt.request, grant.proxy()).await {
             Ok(dialled) => dialled,
             Err(error) => {
                 tracing::warn!(request_id = %story.id, error = %error.text, "upstream opened no socket");

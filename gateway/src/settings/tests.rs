@@ -1,4 +1,5 @@
 mod first_start;
+mod legacy;
 mod mistakes;
 
 use super::*;

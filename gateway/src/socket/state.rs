@@ -94,7 +94,7 @@ impl State {
         let wish = Wish { model: turn.call.model.clone(), ..Wish::default() };
         let own = self.grant.id();
         ours && !turn.delivered && {
-            let standings = service.pool.explain(&wish, SystemTime::now());
+            let (standings, _) = service.pool.explain(&wish, SystemTime::now());
             standings.iter().any(|(held, standing)| held.id != own && *standing == Standing::Ready)
         }
     }

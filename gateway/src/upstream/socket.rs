@@ -2,7 +2,7 @@
 
 use super::{Coming, NoReply, Upstream, head, no_reply};
 use crate::socket::handshake::{self, OFFER};
-use pollux_sdk::{HeaderMap, HeaderValue, Request, StatusCode};
+use pollux_sdk::{HeaderMap, HeaderValue, Request, Secret, StatusCode};
 use std::{fmt, time::Duration};
 
 /// For the whole of a handshake.
@@ -34,13 +34,14 @@ impl fmt::Debug for Wire {
 }
 
 impl Upstream {
-    /// Opens a socket.
+    /// Opens a socket, by the account's own proxy where it has one.
     ///
     /// # Errors
     /// Says whether the request may have reached upstream.
-    pub async fn dial(&self, request: Request) -> Result<Dialled, NoReply> {
+    pub async fn dial(&self, request: Request, proxy: Option<&Secret>) -> Result<Dialled, NoReply> {
         let key = handshake::new_key();
-        let asked = self.sockets.request(request.method, request.url).headers(request.headers);
+        let client = self.sockets.by(proxy).map_err(no_reply)?;
+        let asked = client.request(request.method, request.url).headers(request.headers);
         let asked = asked
             .header("connection", "Upgrade")
             .header("upgrade", "websocket")

@@ -145,13 +145,21 @@ fn edit(reply: &mut Reply, index: usize, change: impl Fn(&Bytes) -> Bytes) {
 
 fn fail(reply: &mut Reply, vendor: Vendor, count: usize, error: &Value) {
     let Body::Events(events) = &mut reply.body else {
-        reply.body = Body::Whole(json!({ "error": error }).to_string().into());
+        let body = match vendor {
+            Vendor::Anthropic => json!({"type": "error", "error": error, "request_id": null}),
+            _ => json!({ "error": error }),
+        };
+        reply.body = Body::Whole(body.to_string().into());
         return;
     };
     match vendor {
         Vendor::Google => {
             events.truncate(count);
             events.push(Bytes::from(format!("data: {}\n\n", json!({ "error": error }))));
+        }
+        Vendor::Anthropic => {
+            events.truncate(count);
+            events.push(super::anthropic::failed(error));
         }
         Vendor::OpenAi => {
             let created = events.iter().position(|event| event.starts_with(b"event: response.created\n"));

@@ -44,8 +44,8 @@ pub enum Fault {
     EndAfter(usize),
     /// On a socket: sends this many events, then closes with this code (1005: without one).
     CloseAfter(usize, u16),
-    /// Sends this many events, then the vendor's own error event (`response.failed`, or Gemini's `error`
-    /// chunk) holding this error, then ends cleanly. For zero, `OpenAI` still sends `response.created` first.
+    /// Sends this many events, then the vendor's own error event (`response.failed`, `error`, or Gemini's
+    /// `error` chunk) holding this error, then ends cleanly. For zero, `OpenAI` still sends `response.created` first.
     ErrorAfter(usize, Value),
     /// Sends this many events, then these bytes as they are, then ends cleanly.
     RawAfter(usize, Bytes),

@@ -14,6 +14,7 @@ use super::server::Asked;
 use super::{World, lock, token};
 
 mod catalogue;
+mod device;
 mod events;
 mod login;
 mod refusal;
@@ -95,6 +96,10 @@ pub struct Habits {
     pub socket_deflate: bool,
     /// Sockets open with a ping.
     pub socket_ping: bool,
+    /// Logins by code are offered.
+    pub device_login: bool,
+    /// Seconds between two questions of such a login.
+    pub device_interval: u64,
 }
 
 impl Default for Habits {
@@ -107,6 +112,8 @@ impl Default for Habits {
             sockets: true,
             socket_deflate: true,
             socket_ping: false,
+            device_login: true,
+            device_interval: 5,
         }
     }
 }
@@ -117,6 +124,7 @@ pub(crate) struct State {
     models: Vec<Model>,
     habits: Habits,
     desk: Desk,
+    devices: Vec<device::Device>,
     accounts: BTreeMap<String, Record>,
     access: HashMap<String, Access>,
     grants: HashMap<String, Grant>,
@@ -132,6 +140,7 @@ impl Default for State {
             models: catalogue::usual(),
             habits: Habits::default(),
             desk: Desk::default(),
+            devices: Vec::new(),
             accounts: BTreeMap::new(),
             access: HashMap::new(),
             grants: HashMap::new(),
@@ -236,6 +245,12 @@ impl OpenAi {
         let mut state = lock(&self.world.openai);
         state.models.retain(|held| held.slug != model.slug);
         state.models.push(model);
+    }
+
+    /// A person enters a code of a login without a browser, as this account or to deny it; whether anybody waits
+    /// for that code.
+    pub fn enter_code(&self, user_code: &str, label: Option<&str>) -> bool {
+        device::enter(&mut lock(&self.world.openai), user_code, label)
     }
 
     /// Changes the backend's habits.
@@ -422,6 +437,8 @@ pub(crate) fn answer(world: &World, asked: &Asked) -> Reply {
         ("GET", "/oauth/authorize") => login::authorize(state, asked),
         ("GET", "/consent") => login::decide(state, asked),
         ("POST", "/oauth/token") => login::token(state, asked),
+        ("POST", "/api/accounts/deviceauth/usercode") => device::begin(state, asked),
+        ("POST", "/api/accounts/deviceauth/token") => device::ask(state, asked),
         // Only a request without any User-Agent is taken for a bot here; the real rule is not known.
         (_, path) if path.starts_with("/backend-api/") && asked.request.header("user-agent").is_none() => {
             Reply::cloudflare()

@@ -22,6 +22,7 @@ async fn each_form_of_the_key_lets_in() {
     for path in [GEMINI, CODEX] {
         assert_eq!(status(&gateway, path, &[("authorization", &bearer)]).await, 200);
         assert_eq!(status(&gateway, path, &[("x-goog-api-key", key)]).await, 200);
+        assert_eq!(status(&gateway, path, &[("x-api-key", key)]).await, 200);
         assert_eq!(status(&gateway, &format!("{path}?key={key}"), &[]).await, 200);
     }
 }
@@ -66,7 +67,7 @@ async fn without_the_key_the_answer_is_401_in_the_dialect_of_the_path() {
         &[("authorization", "Bearer wrong")],
         &[("authorization", "Basic cG9sbHV4LWtleS1vZi10aGUtdGVzdHM=")],
         &[("x-goog-api-key", "")],
-        &[("x-api-key", gateway.key())],
+        &[("x-api-key", "wrong")],
         &[("authorization", &admin)],
     ];
     let generate = "/geminicli/v1beta/models/gemini-2.5-pro:generateContent";

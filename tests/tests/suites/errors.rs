@@ -31,7 +31,8 @@ async fn codex_told(reply: Reply) -> Vec<Answer> {
     vec![stage.codex("x").await, stage.post("/codex/v1/responses", &streamed).await]
 }
 
-/// The answer of Gemini in all of its shapes, where this is all that upstream says.
+/// The answer of Gemini in all of its shapes, where this is all that upstream says. Who asked for a list gets a list
+/// of one; it is taken out of it here.
 async fn gemini_told(reply: Reply) -> Vec<Answer> {
     let config = "[providers.defaults]\nretry_max_times = 0";
     let stage = Stage::start(config, &["alice", "dave", "erin", "frank"], &[]).await;
@@ -41,7 +42,12 @@ async fn gemini_told(reply: Reply) -> Vec<Answer> {
         ["generateContent", "streamGenerateContent?alt=sse", "streamGenerateContent?alt=json", "countTokens"]
     {
         let path = format!("/geminicli/v1beta/models/gemini-2.5-pro:{method}");
-        answers.push(stage.post(&path, &contents("x")).await);
+        let mut answer = stage.post(&path, &contents("x")).await;
+        if method.ends_with("alt=json") {
+            let inside = answer.body.strip_prefix(b"[").and_then(|body| body.strip_suffix(b"]"));
+            answer.body = inside.unwrap_or_else(|| panic!("no list: {}", answer.text())).to_vec().into();
+        }
+        answers.push(answer);
     }
     answers
 }

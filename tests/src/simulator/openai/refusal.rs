@@ -231,7 +231,8 @@ pub(super) fn usage(state: &State, asked: &Asked) -> Reply {
             "reset_at": token::now() + after,
         })
     };
-    let reached = record.used.0 >= 100.0 || record.used.1 >= 100.0;
+    let refused = matches!(record.refusal, Some(Refusal::UsageLimitReached(_)));
+    let reached = refused || record.used.0 >= 100.0 || record.used.1 >= 100.0;
     Reply::json(
         200,
         &json!({

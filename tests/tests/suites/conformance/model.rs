@@ -35,6 +35,7 @@ impl Vendor {
         let descriptor = Descriptor {
             id: "model",
             title: "Model",
+            kind: "model",
             dialects: &[Dialect::Chat],
             operations: &[Operation::Generate, Operation::Models],
             models: config.model_list.iter().map(Model::named).collect(),
