@@ -114,7 +114,7 @@ pub enum AccountsCommand {
         /// Account
         id: String,
     },
-    /// Set an account's label, priority, weight, max_concurrency or proxy, or a fact such as its project id
+    /// Set an account's label, limits or proxy, or a fact that only its owner knows, such as a project id
     Set {
         /// Account
         id: String,

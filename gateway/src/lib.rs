@@ -18,6 +18,7 @@ mod bridge;
 mod bundled;
 mod cli;
 mod limits;
+mod local;
 pub mod log;
 mod login;
 mod metrics;
@@ -37,6 +38,7 @@ mod store;
 mod story;
 mod stream;
 pub mod takeover;
+mod token;
 mod upstream;
 
 pub use run::run;

@@ -66,10 +66,9 @@ impl Metrics {
         registry.register(Box::new(quota.clone()))?;
         let sockets = counter(
             "pollux_websocket_closes_total",
-            "Clients' WebSockets that ended, by close code.",
-            &["code"],
+            "WebSockets closed, by who ended them and with which code.",
+            &["provider", "by", "code"],
         )?;
-        sockets.with_label_values(&["1000"]);
         Ok(Self {
             requests: counter(
                 "pollux_requests_total",
@@ -184,10 +183,10 @@ impl Metrics {
     }
 
     /// A WebSocket of a client has ended.
-    pub fn socket_closed(&self, code: u16) {
+    pub fn socket_closed(&self, provider: &str, by: &str, code: u16) {
         // Anybody may invent a code of his own; each would be a series for ever.
         let code = if (1000..1016).contains(&code) { code.to_string() } else { "other".to_owned() };
-        self.sockets.with_label_values(&[code.as_str()]).inc();
+        self.sockets.with_label_values(&[provider, by, &code]).inc();
     }
 
     /// Something went wrong. `what` is of our own words: it is told to everybody.
@@ -279,7 +278,7 @@ mod tests {
     #[test]
     fn every_family_has_help_and_type() {
         let metrics = Metrics::new().unwrap();
-        metrics.request("p", "gemini", 200, Duration::from_secs(1), Some(Duration::from_millis(3)));
+        metrics.request("p", "chat", 200, Duration::from_secs(1), Some(Duration::from_millis(3)));
         metrics.failed("p", &Verdict::cool(Scope::Model, SystemTime::UNIX_EPOCH));
         metrics.tokens("p", &Usage { input: 3, ..Usage::default() });
         let text = String::from_utf8(metrics.render(&[], 2)).unwrap();
@@ -291,7 +290,7 @@ mod tests {
             assert!(text.contains(&format!("# TYPE {family} ")), "{line}");
         }
         assert!(
-            text.contains(r#"pollux_requests_total{dialect="gemini",provider="p",status="200"} 1"#),
+            text.contains(r#"pollux_requests_total{dialect="chat",provider="p",status="200"} 1"#),
             "{text}"
         );
         assert!(text.contains(r#"pollux_cooldowns_total{provider="p",scope="model"} 1"#), "{text}");
@@ -307,7 +306,7 @@ mod tests {
     fn strangers_cannot_invent_series() {
         let metrics = Metrics::new().unwrap();
         for code in [1000, 1012, 999, 1016, 3000, 4999, u16::MAX] {
-            metrics.socket_closed(code);
+            metrics.socket_closed("p", "client", code);
         }
         let text = String::from_utf8(metrics.render(&[], 0)).unwrap();
         let closes: Vec<&str> =
@@ -315,9 +314,9 @@ mod tests {
         assert_eq!(
             closes,
             [
-                r#"pollux_websocket_closes_total{code="1000"} 1"#,
-                r#"pollux_websocket_closes_total{code="1012"} 1"#,
-                r#"pollux_websocket_closes_total{code="other"} 5"#,
+                r#"pollux_websocket_closes_total{by="client",code="1000",provider="p"} 1"#,
+                r#"pollux_websocket_closes_total{by="client",code="1012",provider="p"} 1"#,
+                r#"pollux_websocket_closes_total{by="client",code="other",provider="p"} 5"#,
             ]
         );
     }

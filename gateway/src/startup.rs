@@ -11,7 +11,7 @@ use crate::{
     auth::Key,
     login::{Logins, Loopback},
     metrics::Metrics,
-    routes,
+    routes::{self, Surfaces},
     serve::{Context, Phase},
     server::Server,
     settings::{Basic, Settings},
@@ -54,12 +54,12 @@ impl Gateway {
         })?;
         listener.set_nonblocking(true).map_err(StartError::Io)?;
         let port = listener.local_addr().map_err(StartError::Io)?.port();
-        takeover::back_up(&basic.database_url).await?;
         let store = open_store(basic).await?;
         takeover::take_over(&store, &providers).await?;
         let metrics = Arc::new(Metrics::new().map_err(|error| StartError::Io(std::io::Error::other(error)))?);
         let services = services::build(&settings, providers, &store, &metrics)?;
-        let table = Arc::new(routes::table(&services)?);
+        let surfaces = Surfaces { root: basic.root_aliases, order: &settings.pool.order };
+        let table = Arc::new(routes::table(&services, surfaces)?);
         let (stop, stopping) = watch::channel(false);
         let (loopback, loopback_task) = Loopback::new(port);
         let logins = Arc::new(Logins::new(Arc::clone(&settings), store.clone(), loopback.clone()));
@@ -110,6 +110,8 @@ pub(crate) async fn open_store(basic: &Basic) -> Result<Store, StoreError> {
     let sealing = std::env::var("POLLUX_SEALING_KEY").ok().filter(|key| !key.is_empty()).map(Secret::new);
     let opening =
         Opening { url: &basic.database_url, key_file: basic.key_file.as_deref(), key: sealing.as_ref() };
+    // Whoever opens it first: an older system's database is copied before anything in it changes.
+    takeover::back_up(&basic.database_url).await?;
     Store::open(opening).await
 }
 

@@ -75,8 +75,10 @@ impl Upstream {
     /// Fails on a proxy that cannot be used.
     pub fn new(profile: &Profile) -> Result<Self, reqwest::Error> {
         let sockets = Profile { multiplexing: false, ..profile.clone() };
-        let sockets = Clients::new(&sockets, Profile::client)?;
-        Ok(Self { clients: Clients::new(profile, Profile::client)?, sockets })
+        Ok(Self {
+            clients: Clients::new(profile, Profile::client)?,
+            sockets: Clients::new(&sockets, Profile::client)?,
+        })
     }
 
     /// Sends, by the account's own proxy where it has one, and waits for the head.

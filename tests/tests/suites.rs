@@ -9,6 +9,7 @@ mod suites {
     mod browser;
     mod claude;
     mod clients;
+    mod code_assist;
     mod command_line;
     mod conformance;
     mod crash;
@@ -16,11 +17,13 @@ mod suites {
     mod endpoints;
     mod enrolment;
     mod errors;
+    mod gemini_keys;
     mod ingestion;
     mod legacy;
     mod legacy_database;
     mod legacy_groups;
     mod limits;
+    mod local;
     mod login;
     mod login_cli;
     mod logs;
@@ -32,11 +35,13 @@ mod suites {
     mod rotation;
     mod settings;
     mod shutdown;
+    mod side_calls;
     mod smoke;
     mod sockets;
     mod sockets_down;
     mod sticky;
     mod storage;
     mod streams;
+    mod surfaces;
     mod visitor;
 }

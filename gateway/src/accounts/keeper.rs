@@ -43,7 +43,7 @@ pub struct Keeper {
     pub(super) pool: Arc<Pool>,
     pub(super) store: Store,
     pub(super) io: Arc<AccountIo>,
-    metrics: Arc<Metrics>,
+    pub(super) metrics: Arc<Metrics>,
     /// Whether tokens are renewed at all.
     pub(super) refreshes: bool,
     pub(super) queue: Queue,
@@ -244,7 +244,6 @@ impl Keeper {
             Err(error) => return self.refresh_later(id, &error.to_string()),
         };
         let renewal = self.renew(&row).await;
-        self.metrics.refreshed(self.id(), renewal.word());
         match renewal {
             Renewal::Fresh(rows) => {
                 for row in &rows {

@@ -8,6 +8,7 @@ mod contest;
 mod entry;
 mod groups;
 mod lane;
+mod prospect;
 mod strategy;
 mod upkeep;
 
@@ -21,6 +22,7 @@ pub use entry::Standing;
 use entry::{Entry, Refresh};
 pub use groups::Groups;
 use lane::Lane;
+pub use prospect::Prospect;
 use std::{
     collections::{BTreeSet, HashMap},
     time::{Duration, SystemTime},
@@ -388,8 +390,7 @@ impl Schedule {
 
     /// All accounts in the order of choice, and whether each could serve this request.
     pub fn explain(&self, ask: &Ask<'_>, now: SystemTime) -> Vec<(AccountId, Standing)> {
-        let index = |name: &str| self.models.get(name).copied().unwrap_or(usize::MAX);
-        let (model, lead) = (index(ask.model), index(self.groups.lead(ask.model)));
+        let (model, lead) = self.places(ask.model);
         let mut entries: Vec<&Entry> = self.entries.iter().flatten().collect();
         entries.sort_by_key(|entry| self.strategy.rank(&entry.facts()));
         let told = |entry: &Entry| match entry.standing(model, lead, now) {
@@ -402,9 +403,14 @@ impl Schedule {
 
     /// Whether one account could serve a model now.
     pub fn standing_of(&self, id: AccountId, model: &str, now: SystemTime) -> Standing {
-        let index = |name: &str| self.models.get(name).copied().unwrap_or(usize::MAX);
-        let (model, lead) = (index(model), index(self.groups.lead(model)));
+        let (model, lead) = self.places(model);
         self.entry(id).map_or(Standing::Disabled, |entry| entry.standing(model, lead, now))
+    }
+
+    /// The lane of a model, and the one whose cooldowns hold for it; of a model nobody asked for, none.
+    fn places(&self, model: &str) -> (usize, usize) {
+        let index = |name: &str| self.models.get(name).copied().unwrap_or(usize::MAX);
+        (index(model), index(self.groups.lead(model)))
     }
 
     fn serves(&self, id: AccountId, model: usize, ask: &Ask<'_>) -> bool {

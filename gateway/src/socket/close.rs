@@ -56,6 +56,8 @@ pub enum Party {
 pub struct Farewell {
     /// For the log.
     pub word: &'static str,
+    /// Who ended it: `client`, `upstream` or `gateway`.
+    pub by: &'static str,
     /// What the client is told; `None` where it is gone.
     pub client: Option<Close>,
     /// What upstream is told; `None` where it is gone.
@@ -65,27 +67,29 @@ pub struct Farewell {
 /// What both sides are told. `busy`: an answer was under way, and must not look complete.
 pub fn farewell(end: &End, busy: bool) -> Farewell {
     let away = || Some(Close::new(1001, ""));
-    let told = |word, client: Option<Close>, vendor| Farewell { word, client, vendor };
+    let told = |word, by, client: Option<Close>, vendor| Farewell { word, by, client, vendor };
     match end {
-        End::Client(Some(code)) => told("closed", None, Some(Close::new(passed(*code, 1000), ""))),
-        End::Client(None) => told("client_gone", None, away()),
-        End::Misuse(code, reason) => told("misused", Some(Close::new(*code, reason)), away()),
+        End::Client(Some(code)) => told("closed", "client", None, Some(Close::new(passed(*code, 1000), ""))),
+        End::Client(None) => told("client_gone", "client", None, away()),
+        End::Misuse(code, reason) => told("misused", "client", Some(Close::new(*code, reason)), away()),
         End::Vendor(close) => {
             let code = passed(close.code, 1001);
             let code = if busy && matches!(code, 1000 | 1001) { 1011 } else { code };
-            told("upstream_closed", Some(Close::new(code, &close.reason)), None)
+            told("upstream_closed", "upstream", Some(Close::new(code, &close.reason)), None)
         }
-        End::Lost => told("upstream_lost", Some(Close::new(1011, "upstream broke off")), None),
-        End::Stalled(Party::Client) => told("client_stalled", None, away()),
+        End::Lost => told("upstream_lost", "upstream", Some(Close::new(1011, "upstream broke off")), None),
+        End::Stalled(Party::Client) => told("client_stalled", "client", None, away()),
         End::Stalled(Party::Vendor) => {
-            told("upstream_stalled", Some(Close::new(1011, "upstream takes no more")), None)
+            told("upstream_stalled", "upstream", Some(Close::new(1011, "upstream takes no more")), None)
         }
-        End::Idle => told("idle", Some(Close::new(1001, "idle for too long")), away()),
+        End::Idle => told("idle", "gateway", Some(Close::new(1001, "idle for too long")), away()),
         End::Spent => {
             let reason = "this account can serve no more: reconnect for another one";
-            told("spent", Some(Close::new(1013, reason)), away())
+            told("spent", "gateway", Some(Close::new(1013, reason)), away())
         }
-        End::Restart => told("restart", Some(Close::new(1012, "the gateway is shutting down")), away()),
+        End::Restart => {
+            told("restart", "gateway", Some(Close::new(1012, "the gateway is shutting down")), away())
+        }
     }
 }
 

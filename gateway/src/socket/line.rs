@@ -330,13 +330,13 @@ impl Line {
         state.conclude(&service, &call, lost, if lost { "broken" } else { told.word });
         // The account is free before anybody's goodbye.
         drop(state);
-        let Farewell { word, client: to_client, vendor: to_vendor } = told;
+        let Farewell { word, by, client: to_client, vendor: to_vendor } = told;
         let code = match (end, &to_client) {
             (End::Client(code), _) => code.unwrap_or(1006),
             (_, Some(close)) => close.code,
             (_, None) => 1006,
         };
-        story.metrics().socket_closed(code);
+        story.metrics().socket_closed(service.id(), by, code);
         (story.verdict, story.close) = (word, Some(code));
         // Where the other side spoke last, this is the echo.
         let goodbye = Close::new(1000, "");

@@ -23,7 +23,7 @@ pub(super) const CHECKS: &[Check] = &[
     ("enrolment spends no token", enrolment_spends_nothing),
     ("enrolment comes to an end", enrolment_ends),
     ("enrolment keeps the tokens", enrolment_keeps),
-    ("silence while enrolling or surveying is a passing trouble", silence),
+    ("silence while enrolling, surveying or asking for a code is a passing trouble", silence),
     ("no answer to enrolment or survey makes it panic", odd_answers),
     ("quota headers are read as the samples say", quotas),
     ("no quota header makes it panic or use more than all", odd_quotas),
@@ -241,6 +241,7 @@ fn silence(subject: &Subject) -> Finding {
         let errors = [
             ("enroll", run(subject.provider.enroll(&world, subject.credential.clone()))?.err()),
             ("survey", run(subject.provider.survey(&world, &subject.credential))?.err()),
+            ("device", run(subject.provider.device(&world))?.err().filter(|error| !is_unsupported(error))),
         ];
         for (operation, error) in errors {
             let passing = error.as_ref().is_none_or(|error| matches!(error, AccountError::Transient(_)));
@@ -253,6 +254,11 @@ fn silence(subject: &Subject) -> Finding {
     Ok(())
 }
 
+/// Not every vendor has a login by code.
+fn is_unsupported(error: &AccountError) -> bool {
+    matches!(error, AccountError::Suspend(reason) if reason.code == "unsupported")
+}
+
 fn odd_answers(subject: &Subject) -> Finding {
     let answer =
         json!({"id": "1", "sub": "1", "name": "operations/1", "done": true, "plan_type": "x", "models": []});
@@ -261,6 +267,9 @@ fn odd_answers(subject: &Subject) -> Finding {
         let world = Script::replying(200, body);
         enroll(subject, &world)?.ok();
         run(subject.provider.survey(&world, &subject.credential))?.ok();
+        if let Ok(device) = run(subject.provider.device(&world))? {
+            run(subject.provider.approval(&world, &device))?.ok();
+        }
     }
     Ok(())
 }

@@ -73,7 +73,7 @@ impl fmt::Display for StartError {
 impl std::error::Error for StartError {}
 
 impl Builder {
-    /// Points all providers at a simulator.
+    /// Points every provider at a simulator.
     #[must_use]
     pub fn simulator(mut self, simulator: &Simulator) -> Self {
         merge(&mut self.config, table(&vendors(simulator)));
@@ -398,7 +398,7 @@ impl Drop for Gateway {
     }
 }
 
-/// Configuration that points all providers at a simulator, as TOML.
+/// Configuration that points every provider at a simulator, as TOML.
 pub fn vendors(simulator: &Simulator) -> String {
     let (google, openai, anthropic) =
         (simulator.google_url(), simulator.openai_url(), simulator.anthropic_url());
@@ -414,6 +414,8 @@ pub fn vendors(simulator: &Simulator) -> String {
         userinfo_url = "{google}/oauth2/v2/userinfo"
         client_id = "{client_id}"
         client_secret = "{client_secret}"
+        [providers.gemini]
+        api_url = "{google}"
         [providers.codex]
         api_url = "{openai}"
         model_list = ["gpt-5.5", "gpt-5.6-sol", "gpt-5.2-codex"]
@@ -487,6 +489,8 @@ fn base(port: u16, database: &Database) -> Table {
         response_timeout = "10s"
         stream_idle_timeout = "2s"
         [providers.geminicli]
+        oauth_tps = 100
+        [providers.gemini]
         oauth_tps = 100
         [providers.codex]
         oauth_tps = 100

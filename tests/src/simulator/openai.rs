@@ -90,16 +90,16 @@ pub struct Habits {
     pub strict_dialect: bool,
     /// Unsupported parameters are refused in the form with an `error` object instead of `detail`.
     pub error_lane: bool,
+    /// Logins by code are offered.
+    pub device_login: bool,
+    /// Seconds between two questions of such a login.
+    pub device_interval: u64,
     /// Upgrades are taken; otherwise they get 426.
     pub sockets: bool,
     /// Sockets compress where the client offers it.
     pub socket_deflate: bool,
     /// Sockets open with a ping.
     pub socket_ping: bool,
-    /// Logins by code are offered.
-    pub device_login: bool,
-    /// Seconds between two questions of such a login.
-    pub device_interval: u64,
 }
 
 impl Default for Habits {
@@ -109,11 +109,11 @@ impl Default for Habits {
             rate_limits_event: true,
             strict_dialect: false,
             error_lane: false,
+            device_login: true,
+            device_interval: 5,
             sockets: true,
             socket_deflate: true,
             socket_ping: false,
-            device_login: true,
-            device_interval: 5,
         }
     }
 }

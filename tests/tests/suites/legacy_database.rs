@@ -1,7 +1,7 @@
 //! Databases of the systems before Pollux: the tokens in them may be the only copy there is.
 
 use super::owner::{LIMIT, accounts, act, id, served, wait_accounts, wait_all, wait_only};
-use pollux_tests::kit::{Builder, Database, Gateway};
+use pollux_tests::kit::{Builder, Database, Gateway, free_port, pollux};
 use pollux_tests::simulator::{Simulator, google, openai};
 use sea_orm::ConnectionTrait as _;
 use std::fs;
@@ -234,4 +234,22 @@ async fn a_database_of_other_software_is_left_as_it_is() {
     assert!(copies(&gateway).is_empty());
     gateway.terminate(LIMIT).await.expect("it ends");
     assert!(holds(&gateway.folder().join("data.db"), "credentials"));
+}
+
+#[tokio::test]
+async fn whoever_opens_it_first_has_it_copied() {
+    let simulator = Simulator::start();
+    let insert = gemini(&simulator.google().account("alice"), "alices", None, PAST, 1);
+    let token = refresh_token_in(&insert);
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("data.db"), written(&format!("{POLLUX}{insert}")).await).unwrap();
+    let port = free_port();
+    let config = format!("[basic]\npollux_key = \"k\"\nadmin_key = \"a\"\nlisten_port = {port}\n");
+    fs::write(folder.path().join("config.toml"), config).unwrap();
+    let listed = pollux(folder.path(), &["accounts", "list"], &[]).await;
+    assert!(listed.status.success(), "{}", String::from_utf8_lossy(&listed.stderr));
+    let all = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path());
+    let copies: Vec<_> = all.filter(|path| path.to_string_lossy().contains("data.db.bak-")).collect();
+    assert!(copies.len() == 1 && holds(&copies[0], &token), "{copies:?}");
+    assert!(holds(&folder.path().join("data.db"), &token), "a list takes nothing over");
 }

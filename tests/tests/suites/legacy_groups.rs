@@ -74,7 +74,7 @@ async fn a_groups_rest_survives_a_restart_and_ends_as_a_whole_by_its_owners_word
     assert_eq!(ask(&stage, PREVIEW).await.status, 429);
     assert_eq!(ask(&stage, PRO).await.status, 200);
     let id = stage.account("alice").await["id"].clone();
-    assert_eq!(stage.admin("POST", &format!("/admin/accounts/{id}/lift"), "").await.status, 200);
+    assert_eq!(stage.admin("POST", &format!("/admin/accounts/{id}/forget-cooldown"), "").await.status, 200);
     assert_eq!(ask(&stage, PREVIEW).await.status, 200);
     stage.gateway.restart().await.unwrap();
     assert_eq!(resting(&stage).await, Vec::<String>::new());

@@ -135,7 +135,10 @@ async fn each_answer_is_one_line_and_counted_once() {
         metrics.contains(&format!("pollux_tokens_total{{kind=\"output\",provider=\"codex\"}} {total}")),
         "{metrics}"
     );
-    assert!(metrics.contains("pollux_websocket_closes_total{code=\"1000\"} 1"), "{metrics}");
+    assert!(
+        metrics.contains("pollux_websocket_closes_total{by=\"client\",code=\"1000\",provider=\"codex\"} 1"),
+        "{metrics}"
+    );
 }
 
 #[tokio::test]

@@ -123,6 +123,12 @@ fn every_bad_value_elsewhere_names_its_place_and_what_was_expected() {
             "\"random\"",
             "expected \"balanced\" or \"round_robin\" or \"fill_first\" or \"soonest_reset\", found \"random\"".into(),
         ),
+        (
+            "pool",
+            "order",
+            "[\"nobody\"]",
+            "expected a list of providers, each once, of these: codex, geminicli, my-vendor, found [\"nobody\"]".into(),
+        ),
         ("pool", "acquire_timeout", "0", duration("0")),
         ("pool", "refresh", "\"maybe\"", "expected true or false, found \"maybe\"".into()),
         ("pool", "groups", "[\"a\"]", groups("[\"a\"]")),
@@ -190,6 +196,28 @@ fn a_key_that_is_missing_or_empty_stops_the_start() {
         ("[basic]\npollux_key = \"a\\nb\"\n", control),
     ] {
         assert_eq!(Given::file(text).error(), message, "{text}");
+    }
+}
+
+#[test]
+fn local_mode_wants_a_loopback_address_and_no_key() {
+    for (address, fine) in [
+        ("127.0.0.1", true),
+        ("127.1.2.3", true),
+        ("::1", true),
+        ("0.0.0.0", false),
+        ("::", false),
+        ("192.168.0.1", false),
+    ] {
+        let given = Given::file(&format!("[basic]\nlocal = true\nlisten_addr = \"{address}\"\n"));
+        if fine {
+            let basic = given.load().unwrap().basic;
+            assert!(basic.local && basic.pollux_key.expose().len() >= 32, "{address}");
+        } else {
+            let message = "config.toml: [basic] local: true admits callers without a key, \
+                           so listen_addr must be 127.0.0.1 or ::1";
+            assert_eq!(given.error(), message, "{address}");
+        }
     }
 }
 

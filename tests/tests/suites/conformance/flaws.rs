@@ -312,7 +312,7 @@ impl Provider for Flawed {
                 Ok(accounts.into_iter().map(|account| Credential { refresh: None, ..account }).collect())
             }
             (
-                "silence while enrolling or surveying is a passing trouble",
+                "silence while enrolling, surveying or asking for a code is a passing trouble",
                 Err(AccountError::Transient(text)),
             ) => Err(AccountError::Unsure(text)),
             (_, enrolled) => enrolled,
