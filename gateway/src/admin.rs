@@ -5,6 +5,7 @@
 mod accounts;
 mod deed;
 mod explain;
+mod reload;
 mod view;
 
 pub(crate) use deed::{Deed, deed};
@@ -62,6 +63,10 @@ fn routes() -> Vec<(&'static str, Vec<(Method, Handler)>)> {
                     Box::pin(async move { accounts::remove(&context, &request).await })
                 }),
             ],
+        ),
+        (
+            "/admin/reload",
+            vec![(Method::POST, |context, _, _| Box::pin(async move { reload::reload(&context).await }))],
         ),
         ("/admin/accounts/{id}/approve", vec![(Method::POST, act)]),
         ("/admin/accounts/{id}/pause", vec![(Method::POST, act)]),

@@ -17,6 +17,7 @@ mod auth;
 mod bridge;
 mod bundled;
 mod cli;
+mod files;
 mod limits;
 mod local;
 pub mod log;

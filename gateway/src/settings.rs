@@ -47,6 +47,7 @@ pub struct Settings {
 }
 
 /// `[basic]`.
+#[expect(clippy::struct_excessive_bools, reason = "each is a key of its own in the file")]
 #[derive(Clone)]
 pub struct Basic {
     /// Address to listen on.
@@ -100,6 +101,8 @@ pub struct Pool {
     pub order: Vec<String>,
     /// Folders of credential files.
     pub credentials_dirs: Vec<PathBuf>,
+    /// Whether renewed tokens go back into the files they came from.
+    pub write_back: bool,
     /// Whether tokens are renewed.
     pub refresh: bool,
     /// Models that rest together.

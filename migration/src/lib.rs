@@ -6,6 +6,7 @@
 mod m0001_accounts;
 mod m0002_readings;
 mod m0003_limits;
+mod m0004_files;
 
 pub use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
@@ -16,6 +17,11 @@ pub struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m0001_accounts::Step), Box::new(m0002_readings::Step), Box::new(m0003_limits::Step)]
+        vec![
+            Box::new(m0001_accounts::Step),
+            Box::new(m0002_readings::Step),
+            Box::new(m0003_limits::Step),
+            Box::new(m0004_files::Step),
+        ]
     }
 }

@@ -17,6 +17,9 @@ mod suites {
     mod endpoints;
     mod enrolment;
     mod errors;
+    mod files;
+    mod files_command;
+    mod files_tokens;
     mod gemini_keys;
     mod ingestion;
     mod legacy;

@@ -358,7 +358,10 @@ impl Keeper {
                 }
                 for row in &rows {
                     self.take(row);
-                    if row.state == State::Pending {
+                    if row.state == State::Departed {
+                        let reason = row.reason.as_ref().map(|reason| reason.text.as_str());
+                        tracing::warn!(provider = self.id(), account = %row.label(), id = row.id, reason, "account left the pool");
+                    } else if row.state == State::Pending {
                         tracing::warn!(provider = self.id(), account = %row.label(), id = row.id, origin = %row.origin, "account waits for approval: pollux accounts approve {}", row.id);
                     } else {
                         tracing::info!(provider = self.id(), account = %row.label(), id = row.id, state = %row.state, "account is in the pool");

@@ -1,6 +1,7 @@
 use super::choice;
 use crate::{
-    auth::Key, local, login::Logins, metrics::Metrics, relay::Service, settings::Settings, store::Store,
+    auth::Key, files::Files, local, login::Logins, metrics::Metrics, relay::Service, settings::Settings,
+    store::Store,
 };
 use actix_web::HttpRequest;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -28,6 +29,8 @@ pub struct Context {
     pub services: Vec<Arc<Service>>,
     /// Logins.
     pub logins: Arc<Logins>,
+    /// Credential files.
+    pub files: Files,
     /// Store.
     pub store: Store,
     /// How far the way down is gone.

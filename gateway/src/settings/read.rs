@@ -128,6 +128,7 @@ fn pool(layers: &Layers, linked: &[&str], problems: &mut Vec<Problem>) -> Option
     let session_ttl = section.duration("session_ttl", false);
     let order = section.order("order", linked);
     let credentials_dirs = section.paths("credentials_dirs");
+    let write_back = section.boolean("write_back");
     let refresh = section.boolean("refresh");
     let groups = section.groups("groups");
     section.close(problems);
@@ -137,6 +138,7 @@ fn pool(layers: &Layers, linked: &[&str], problems: &mut Vec<Problem>) -> Option
         session_ttl: session_ttl?,
         order: order?,
         credentials_dirs: credentials_dirs?,
+        write_back: write_back?,
         refresh: refresh?,
         groups: groups?,
     })

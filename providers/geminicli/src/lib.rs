@@ -21,8 +21,8 @@ mod tests;
 
 use pollux_sdk::{
     AccountError, Attempt, Call, ConfigError, Credential, Descriptor, Facts, Failure, Grant, Inbound, Io,
-    Lease, PoolView, Provider, Refusal, Reply, Settings, Survey, Verdict, async_trait, kit::oauth::Section,
-    register_provider,
+    Lease, PoolView, Provider, Recognition, Refusal, Reply, Settings, Survey, Verdict, async_trait,
+    kit::oauth::Section, register_provider,
 };
 use serde_json::Value;
 use std::sync::Arc;
@@ -60,6 +60,12 @@ impl Provider for GeminiCli {
     }
     fn import(&self, file: &Value) -> Option<Credential> {
         account::import(file)
+    }
+    fn recognise(&self, file: &Value) -> Recognition {
+        account::recognise(file)
+    }
+    fn nicknames(&self) -> &'static [&'static str] {
+        &["gemini"]
     }
     fn export(&self, credential: &Credential, file: &mut Value) {
         account::export(credential, file);

@@ -8,7 +8,8 @@ use super::{
     subject::Subject,
 };
 use pollux_sdk::{
-    Account, AccountError, Credential, HeaderMap, Operation, PoolView, Quota, Request, Secret, mentions,
+    Account, AccountError, Credential, HeaderMap, Operation, PoolView, Quota, Recognition, Request, Secret,
+    mentions,
 };
 use serde_json::{Value, json};
 use std::time::{Duration, UNIX_EPOCH};
@@ -16,6 +17,7 @@ use std::time::{Duration, UNIX_EPOCH};
 pub(super) const CHECKS: &[Check] = &[
     ("it takes each of its credential files and no subject from them", takes_files),
     ("it takes no foreign file", foreign),
+    ("it recognises the files that it takes, and no others", recognition),
     ("no damage to a file makes it panic", damaged_files),
     ("an export is found again by an import", round_trip),
     ("an export makes a whole file from nothing", from_nothing),
@@ -85,6 +87,43 @@ fn foreign(subject: &Subject) -> Finding {
         ensure!(subject.provider.import(&file).is_none(), "`import` takes {file}");
     }
     Ok(())
+}
+
+fn recognition(subject: &Subject) -> Finding {
+    let provider = &subject.provider;
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    for word in provider.nicknames() {
+        ensure!(!word.is_empty() && word.bytes().all(plain), "`{word}` is no word for a folder's name");
+    }
+    let foreign = [json!(null), json!({}), json!({"of_no_vendor": "x"})];
+    let emptied = subject.samples.files.iter().cloned().map(|mut file| {
+        replace_texts(&mut file, &json!(""));
+        file
+    });
+    for file in subject.samples.files.iter().cloned().chain(emptied).chain(foreign) {
+        let taken = provider.import(&file);
+        let recognition = provider.recognise(&file);
+        let usable = !matches!(recognition, Recognition::Foreign | Recognition::Unusable(_));
+        ensure!(usable == taken.is_some(), "{file} is {recognition:?}, and `import` says otherwise");
+        if let (Recognition::Replaces(member), Some(credential)) = (&recognition, &taken) {
+            ensure!(credential.extra.contains_key(*member), "{file} has no `{member}` to replace others by");
+        }
+        if let Recognition::Unusable(reason) = &recognition {
+            let quoted = long_texts(&file).into_iter().any(|text| reason.text.contains(&text));
+            ensure!(!quoted, "the reason against {file} quotes it");
+        }
+    }
+    Ok(())
+}
+
+/// Texts of a file that are long enough to be tokens.
+fn long_texts(file: &Value) -> Vec<String> {
+    match file {
+        Value::String(text) if text.len() >= 16 => vec![text.clone()],
+        Value::Array(items) => items.iter().flat_map(long_texts).collect(),
+        Value::Object(members) => members.values().flat_map(long_texts).collect(),
+        _ => Vec::new(),
+    }
 }
 
 fn replace_texts(value: &mut Value, with: &Value) {

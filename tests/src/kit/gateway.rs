@@ -135,7 +135,7 @@ impl Builder {
         self
     }
 
-    /// Puts a file into the gateway's folder.
+    /// Puts a file into the gateway's folder, or into a subfolder of it.
     #[must_use]
     pub fn file(mut self, name: &str, content: impl Into<Vec<u8>>) -> Self {
         self.files.push((name.to_owned(), content.into()));

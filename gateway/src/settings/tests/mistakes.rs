@@ -116,6 +116,8 @@ fn every_bad_value_elsewhere_names_its_place_and_what_was_expected() {
     let whole = |from: u32, to: u32, found: &str| {
         format!("expected a whole number from {from} to {to}, found {found}")
     };
+    let folders =
+        |found: &str| format!("expected a list of folders such as [\"./credentials\"], found {found}");
     let table: Vec<(&str, &str, &str, String)> = vec![
         (
             "pool",
@@ -153,6 +155,8 @@ fn every_bad_value_elsewhere_names_its_place_and_what_was_expected() {
             "expected a list of folders such as [\"./credentials\"], found [1]".into(),
         ),
         ("pool", "session_ttl", "\"0s\"", duration("\"0s\"")),
+        ("pool", "credentials_dirs", "3", folders("3")),
+        ("pool", "credentials_dirs", "[\"a\", \"\"]", folders("[\"a\",\"\"]")),
         ("upstream", "connect_timeout", "-5", duration("-5")),
         ("upstream", "response_timeout", "1.5", duration("1.5")),
         ("upstream", "stream_idle_timeout", "true", duration("true")),

@@ -6,8 +6,9 @@ use super::model::{Vendor, samples};
 use pollux_sdk::{
     AccountError, At, Attempt, Bytes, Call, Cause, ConfigError, Credential, Descriptor, Dialect, Effect,
     Emit, Endpoint, Event, Facts, Failure, Grant, HeaderMap, HeaderName, HeaderValue, Inbound, Io, Lease,
-    Model, Next, Operation, Payload, PoolView, Provider, Quota, Reader, Reason, Refusal, Registration, Reply,
-    Request, Scope, Secret, Settings, Shape, Step, Summary, Survey, Unreachable, Verdict, async_trait,
+    Model, Next, Operation, Payload, PoolView, Provider, Quota, Reader, Reason, Recognition, Refusal,
+    Registration, Reply, Request, Scope, Secret, Settings, Shape, Step, Summary, Survey, Unreachable,
+    Verdict, async_trait,
 };
 use serde_json::{Value, json};
 use std::{
@@ -236,6 +237,13 @@ impl Provider for Flawed {
             _ => {}
         }
         Some(credential)
+    }
+
+    fn recognise(&self, file: &Value) -> Recognition {
+        match self.flaw {
+            "it recognises the files that it takes, and no others" => Recognition::Own,
+            _ => self.inner.recognise(file),
+        }
     }
 
     fn export(&self, credential: &Credential, file: &mut Value) {
