@@ -8,7 +8,6 @@ use std::{collections::BTreeSet, time::Duration};
 const PRO: &str = "gemini-2.5-pro";
 const GEMINI_MODELS: [&str; 3] = [PRO, "gemini-2.5-flash", "gemini-3-pro-preview"];
 const CLAUDE_MODELS: [&str; 3] = ["claude-opus-5-5", "claude-haiku-5-5", "claude-haiku-4-5"];
-const CLAUDE_MODELS: [&str; 3] = ["claude-opus-5-5", "claude-haiku-5-5", "claude-haiku-4-5"];
 const CODEX_MODELS: [&str; 3] = ["gpt-5.5", "gpt-5.6-sol", "gpt-5.2-codex"];
 
 async fn stage() -> Stage {
@@ -182,12 +181,15 @@ fn dialect(answer: &Answer) -> &'static str {
     }
 }
 
+/// Method, path, headers; then status and language.
+type Case<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)], u16, &'a str);
+
 #[tokio::test]
 async fn errors_at_the_root_are_in_the_language_of_the_path_or_of_who_asks() {
     let stage = stage().await;
     let auth = stage.gateway.auth()[0];
     let (anthropic, google) = (("anthropic-version", "2023-06-01"), ("x-goog-api-key", "wrong"));
-    let table: [(&str, &str, &[(&str, &str)], u16, &str); 14] = [
+    let table: [Case<'_>; 14] = [
         ("GET", "/v1/models", &[], 401, "openai"),
         ("GET", "/v1/models", &[anthropic], 401, "anthropic"),
         ("GET", "/v1/models", &[google], 401, "gemini"),
