@@ -48,6 +48,7 @@ pub struct Settings {
 
 /// `[basic]`.
 #[derive(Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct Basic {
     /// Address to listen on.
     pub listen_addr: IpAddr,

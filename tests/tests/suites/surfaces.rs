@@ -8,7 +8,6 @@ use std::{collections::BTreeSet, time::Duration};
 const PRO: &str = "gemini-2.5-pro";
 const GEMINI_MODELS: [&str; 3] = [PRO, "gemini-2.5-flash", "gemini-3-pro-preview"];
 const CLAUDE_MODELS: [&str; 3] = ["claude-opus-5-5", "claude-haiku-5-5", "claude-haiku-4-5"];
-const CLAUDE_MODELS: [&str; 3] = ["claude-opus-5-5", "claude-haiku-5-5", "claude-haiku-4-5"];
 const CODEX_MODELS: [&str; 3] = ["gpt-5.5", "gpt-5.6-sol", "gpt-5.2-codex"];
 
 async fn stage() -> Stage {
