@@ -75,7 +75,7 @@ model_list = ["gpt-5.2-codex"]
 fn the_example_file_loads() {
     let text = include_str!("../../../config/config.toml.example");
     assert_eq!(
-        Given::file(text).with(&["codex", "geminicli"], Settings::load).unwrap().notes,
+        Given::file(text).with(&["claude", "codex", "gemini", "geminicli"], Settings::load).unwrap().notes,
         Vec::<String>::new()
     );
 }
