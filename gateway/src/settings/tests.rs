@@ -6,7 +6,7 @@ use super::*;
 use serde_json::json;
 use std::fs;
 
-const LINKED: &[&str] = &["codex", "geminicli", "my-vendor"];
+const LINKED: &[&str] = &["claude", "codex", "geminicli", "my-vendor"];
 const KEY: &str = "[basic]\npollux_key = \"k\"\n";
 
 struct Given {
