@@ -39,6 +39,7 @@ fn vendor(id: &'static str, nicknames: &'static [&'static str]) -> Arc<dyn Provi
     let about = Descriptor {
         id,
         title: id,
+        kind: id,
         dialects: &[],
         operations: &[],
         models: Vec::new(),
