@@ -162,6 +162,9 @@ fn announce(settings: &Settings, rows: &[Row]) {
     for note in &settings.notes {
         tracing::warn!("{note}");
     }
+    if settings.basic.local {
+        tracing::info!("local mode: programs of this machine need no key");
+    }
     let mut counts: BTreeMap<(&str, String), usize> = BTreeMap::new();
     for row in rows {
         *counts.entry((&row.provider, row.state.to_string())).or_default() += 1;

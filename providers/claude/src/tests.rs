@@ -217,7 +217,7 @@ fn the_usage_page_tells_percent_and_times_with_fractions() {
     });
     let windows = usage_quota(&usage).unwrap().windows;
     assert_eq!(windows.iter().map(|window| window.used).collect::<Vec<_>>(), [Some(0.15), Some(1.0)]);
-    assert_eq!(windows[0].resets_at, Some(UNIX_EPOCH + Duration::from_secs(1_795_255_200)));
+    assert_eq!(windows[0].resets_at, pollux_sdk::kit::unix(1_795_255_200.0));
     assert_eq!((windows[1].resets_at, usage_quota(&json!({}))), (None, None));
 }
 
