@@ -234,3 +234,38 @@ async fn without_refreshes_a_token_is_used_up_to_its_end_and_then_the_account_is
     wait_only(&gateway, "active").await;
     assert_eq!(gemini(&gateway, &gateway.auth()).await.status, 200);
 }
+
+#[tokio::test]
+async fn gcli_nexus_readme_start_serves_at_the_root_with_its_folder_of_credentials() {
+    let simulator = Simulator::start();
+    let alice = simulator.google().account("alice").project("alices");
+    let (client_id, client_secret) = simulator.google().client();
+    let file = json!({"client_id": client_id, "client_secret": client_secret,
+        "refresh_token": alice.refresh_token(), "project_id": "alices"});
+    let builder = bare(&simulator).file(".env", GCLI_NEXUS).file("credentials/alice.json", file.to_string());
+    let gateway = builder.start().await.unwrap();
+    assert!(gateway.log().wait_for("account is in the pool", LIMIT).await, "{}", gateway.log().text());
+    let url = gateway.at("/v1beta/models/gemini-2.5-pro:generateContent");
+    let answer = post(&url, &[("x-goog-api-key", "nexus-key-of-the-tests")], &contents("PING")).await;
+    assert!(answer.status == 200 && answer.text().contains("PING"), "{}", answer.text());
+    let by_query = post(&format!("{url}?key=nexus-key-of-the-tests"), &[], &contents("PING")).await;
+    assert_eq!(by_query.status, 200, "{}", by_query.text());
+}
+
+#[tokio::test]
+async fn codex_pools_readme_start_serves_local_programs_without_a_key() {
+    let simulator = Simulator::start();
+    let bob = simulator.openai().account("bob");
+    let file = json!({"OPENAI_API_KEY": null, "tokens": {"id_token": bob.id_token(),
+        "access_token": bob.access_token(), "refresh_token": bob.refresh_token(), "account_id": bob.account_id()}});
+    let builder = Gateway::builder().simulator(&simulator).database(Database::Sqlite).without_config();
+    let builder = builder.env("POOL_DIR", "./pool").file("pool/account1.json", file.to_string());
+    let gateway = builder.start().await.unwrap();
+    assert!(gateway.log().wait_for("account is in the pool", LIMIT).await, "{}", gateway.log().text());
+    let body = json!({"model": "gpt-5.5", "input": "PING"});
+    let answer = post(&gateway.at("/v1/responses"), &[], &body).await;
+    assert!(answer.status == 200 && answer.text().contains("PING"), "{}", answer.text());
+    assert_eq!(get(&gateway.at("/admin/accounts"), &[]).await.status, 200);
+    let rebound = [("host", "evil.example")];
+    assert_ne!(get(&gateway.at("/admin/accounts"), &rebound).await.status, 200);
+}
