@@ -183,10 +183,11 @@ fn dialect(answer: &Answer) -> &'static str {
 
 #[tokio::test]
 async fn errors_at_the_root_are_in_the_language_of_the_path_or_of_who_asks() {
+    type Case<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)], u16, &'a str);
     let stage = stage().await;
     let auth = stage.gateway.auth()[0];
     let (anthropic, google) = (("anthropic-version", "2023-06-01"), ("x-goog-api-key", "wrong"));
-    let table: [(&str, &str, &[(&str, &str)], u16, &str); 14] = [
+    let table: [Case<'_>; 14] = [
         ("GET", "/v1/models", &[], 401, "openai"),
         ("GET", "/v1/models", &[anthropic], 401, "anthropic"),
         ("GET", "/v1/models", &[google], 401, "gemini"),
