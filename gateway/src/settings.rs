@@ -47,6 +47,7 @@ pub struct Settings {
 }
 
 /// `[basic]`.
+#[expect(clippy::struct_excessive_bools, reason = "each is a key of its own in the file")]
 #[derive(Clone)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct Basic {
