@@ -186,6 +186,7 @@ type Case<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)], u16, &'a str);
 
 #[tokio::test]
 async fn errors_at_the_root_are_in_the_language_of_the_path_or_of_who_asks() {
+    type Case<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)], u16, &'a str);
     let stage = stage().await;
     let auth = stage.gateway.auth()[0];
     let (anthropic, google) = (("anthropic-version", "2023-06-01"), ("x-goog-api-key", "wrong"));
