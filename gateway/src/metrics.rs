@@ -150,13 +150,13 @@ impl Metrics {
     /// An answer's tokens.
     pub fn tokens(&self, provider: &str, usage: &Usage) {
         for (kind, count) in [
-            ("input", usage.input),
+            ("input", Some(usage.input)),
             ("cache_read", usage.cache_read),
             ("cache_write", usage.cache_write),
-            ("output", usage.output),
+            ("output", Some(usage.output)),
             ("reasoning", usage.reasoning),
         ] {
-            self.tokens.with_label_values(&[provider, kind]).inc_by(count);
+            self.tokens.with_label_values(&[provider, kind]).inc_by(count.unwrap_or(0));
         }
     }
 

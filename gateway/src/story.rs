@@ -88,7 +88,7 @@ impl Drop for Story {
             first_byte_ms = self.first_byte.map(millis),
             total_ms = millis(now),
             tokens_in = self.usage.map(|usage| usage.input),
-            tokens_cached = self.usage.map(|usage| usage.cache_read),
+            tokens_cached = self.usage.and_then(|usage| usage.cache_read),
             tokens_out = self.usage.map(|usage| usage.output),
             "request served"
         );
