@@ -34,5 +34,6 @@ mod store;
 mod story;
 mod stream;
 mod upstream;
+mod usage;
 
 pub use run::run;

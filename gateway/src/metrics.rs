@@ -3,7 +3,8 @@
 use crate::{pool::Standing, relay::Service};
 use pollux_sdk::{Effect, Next, Scope, Usage, Verdict};
 use prometheus::{
-    Encoder, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder,
+    Encoder, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry,
+    TextEncoder,
 };
 use std::{
     collections::BTreeMap,
@@ -29,6 +30,7 @@ pub struct Metrics {
     in_flight: IntGaugeVec,
     accounts: IntGaugeVec,
     quota: GaugeVec,
+    usage_lost: IntCounter,
 }
 
 impl Metrics {
@@ -56,6 +58,11 @@ impl Metrics {
             &["provider", "account", "window"],
         )?;
         registry.register(Box::new(quota.clone()))?;
+        let usage_lost = IntCounter::new(
+            "pollux_usage_records_lost_total",
+            "Requests whose use could not be recorded, as too many waited for the database.",
+        )?;
+        registry.register(Box::new(usage_lost.clone()))?;
         Ok(Self {
             requests: counter(
                 "pollux_requests_total",
@@ -98,6 +105,7 @@ impl Metrics {
                 &["provider", "state"],
             )?,
             quota,
+            usage_lost,
             registry,
         })
     }
@@ -158,6 +166,16 @@ impl Metrics {
         ] {
             self.tokens.with_label_values(&[provider, kind]).inc_by(count.unwrap_or(0));
         }
+    }
+
+    /// The use of a request could not be recorded.
+    pub fn usage_lost(&self) {
+        self.usage_lost.inc();
+    }
+
+    /// How many were lost so.
+    pub fn usage_records_lost(&self) -> u64 {
+        self.usage_lost.get()
     }
 
     /// The text of a scrape. What stands in the pools is read now.

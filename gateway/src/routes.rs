@@ -7,6 +7,7 @@ use crate::{
     relay::Service,
     resource,
     serve::{self, Context, Owner},
+    usage,
 };
 use actix_web::{HttpRequest, Resource, http::Method, web};
 use pollux_dialect::{endpoints, versions};
@@ -107,6 +108,7 @@ fn provider_paths(provider: &dyn Provider) -> Vec<(String, pollux_sdk::Endpoint)
 /// Mounts everything.
 pub fn mount(app: &mut web::ServiceConfig, context: &Arc<Context>, table: &Table) {
     operator::mount(app, context);
+    usage::mount(app, context);
     let paths: BTreeSet<&String> = table.keys().map(|(path, _)| path).collect();
     for path in paths {
         // A colon begins a method's name: `{model}` alone must not swallow it.

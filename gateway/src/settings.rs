@@ -9,8 +9,10 @@ mod read;
 mod section;
 mod show;
 mod units;
+mod usage;
 
 pub use crate::pool::Strategy;
+use crate::usage::{Keep, PriceList, Subscriptions};
 pub use environment::Environment;
 pub use first_run::welcome;
 pub use problem::{Problem, SettingsError};
@@ -36,6 +38,8 @@ pub struct Settings {
     pub pool: Pool,
     /// Waiting for vendors.
     pub upstream: Upstream,
+    /// Recording what was used.
+    pub usage: Usage,
     /// One entry per linked provider, enabled or not.
     pub providers: BTreeMap<String, ProviderSettings>,
     /// What the operator should know at start though it is no error.
@@ -99,6 +103,19 @@ pub struct Upstream {
     pub response_timeout: Duration,
     /// The longest silence within a stream.
     pub stream_idle_timeout: Duration,
+}
+
+/// `[usage]`.
+#[derive(Debug, Clone)]
+pub struct Usage {
+    /// Whether it is recorded.
+    pub enabled: bool,
+    /// How long it is kept.
+    pub keep: Keep,
+    /// What tokens cost.
+    pub prices: PriceList,
+    /// What plans cost.
+    pub subscriptions: Subscriptions,
 }
 
 /// How log lines look.

@@ -15,6 +15,7 @@ use crate::{
     server::Server,
     settings::Settings,
     store::{Opening, Row, Store},
+    usage::{Recorder, Writer},
 };
 use pollux_sdk::{Provider, Redirect, Secret};
 use std::{
@@ -72,8 +73,12 @@ impl Gateway {
         for service in &services {
             tasks.spawn(Arc::clone(&service.keeper).run(stopping.clone()));
         }
-        tasks.spawn(loopback_task.run(Arc::clone(&logins), stopping));
+        tasks.spawn(loopback_task.run(Arc::clone(&logins), stopping.clone()));
         reopen(&store, &services, &loopback).await?;
+        let (inbox, writer) = Writer::new(store.clone(), settings.usage.keep, Arc::clone(&metrics));
+        let inbox = settings.usage.enabled.then_some(inbox);
+        let usage = Arc::new(Recorder::new(inbox, settings.usage.prices.clone(), Arc::clone(&metrics)));
+        tasks.spawn(writer.run(stopping.clone()));
         let context = Arc::new(Context {
             key: Key::new(&basic.pollux_key),
             admin_key: basic.admin_key.as_ref().map(Key::new),
@@ -83,6 +88,7 @@ impl Gateway {
             draining: AtomicBool::new(false),
             running: Arc::default(),
             metrics,
+            usage,
             began: std::time::Instant::now(),
             settings: Arc::clone(&settings),
         });

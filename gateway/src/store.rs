@@ -18,11 +18,16 @@ mod seal;
 mod spent;
 #[cfg(test)]
 mod tests;
+mod usage;
 mod vault;
 
 pub use error::StoreError;
 pub use logins::LoginRow;
 pub use row::{Newcomer, Row, State, TokenHash};
+pub use usage::{
+    Common, DAY, Dimension, Filter, Group, HOUR, Horizons, Measures, Outcome, Part, Query, Source, Statuses,
+    UsageRow,
+};
 
 use location::{Claim, Location};
 use pollux_migration::{Migrator, MigratorTrait};

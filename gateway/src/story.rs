@@ -1,6 +1,6 @@
 //! The story of one request: collected on its way, told in one log line when the last byte has left.
 
-use crate::{metrics::Metrics, serve::Busy};
+use crate::{metrics::Metrics, serve::Busy, usage::Used};
 use pollux_sdk::Usage;
 use std::{fmt, time::Instant};
 
@@ -17,6 +17,10 @@ pub struct Story {
     pub model: String,
     /// Label of the credential that served, or was tried last.
     pub credential: String,
+    /// Its id.
+    pub account: Option<i64>,
+    /// Whose key the request came with; `None` is the owner's.
+    pub key: Option<String>,
     /// Attempts made.
     pub attempts: u32,
     /// How it ended, in one word.
@@ -41,6 +45,8 @@ impl Story {
             provider: "",
             model: String::new(),
             credential: String::new(),
+            account: None,
+            key: None,
             attempts: 0,
             // Dropped before anybody said otherwise: nobody waits for it any more.
             verdict: "client_gone",
@@ -75,6 +81,20 @@ impl Drop for Story {
         if let Some(usage) = &self.usage {
             metrics.tokens(self.provider, usage);
         }
+        self.busy.usage().note(&Used {
+            request_id: &self.id,
+            key: self.key.as_deref(),
+            provider: self.provider,
+            account: self.account,
+            model: &self.model,
+            dialect: self.dialect,
+            status: self.status,
+            verdict: self.verdict,
+            attempts: self.attempts,
+            first_byte: self.first_byte.map(since),
+            duration: since(now),
+            usage: self.usage,
+        });
         tracing::info!(
             target: "pollux::request",
             request_id = %self.id,

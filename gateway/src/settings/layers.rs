@@ -3,7 +3,7 @@ use config::{Config, ConfigError, File, FileFormat, Map, Source, Value, ValueKin
 use std::{fs, io, path::Path};
 
 const DEFAULT: &str = include_str!("../../../config/default.toml");
-const SECTIONS: [&str; 4] = ["basic", "pool", "upstream", "providers"];
+const SECTIONS: [&str; 5] = ["basic", "pool", "upstream", "usage", "providers"];
 
 /// The sources, merged. Every leaf carries where it came from; none is the defaults.
 #[derive(Debug)]

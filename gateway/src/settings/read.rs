@@ -2,7 +2,7 @@
 
 use super::{
     Basic, LogFormat, Onboarding, Pool, Problem, Settings, SettingsError, Sources, Strategy, Upstream,
-    layers::Layers, providers, section::Section,
+    layers::Layers, providers, section::Section, usage,
 };
 use pollux_sdk::Secret;
 
@@ -12,10 +12,11 @@ pub(super) fn settings(layers: &Layers, sources: Sources<'_>) -> Result<Settings
     let basic = basic(layers, sources, &mut problems, &mut notes);
     let pool = pool(layers, &mut problems);
     let upstream = upstream(layers, &mut problems);
+    let usage = usage::read(layers, &mut problems);
     let providers = providers::read(layers, sources.linked, &mut problems);
-    match (basic, pool, upstream) {
-        (Some(basic), Some(pool), Some(upstream)) if problems.is_empty() => {
-            Ok(Settings { basic, pool, upstream, providers, notes })
+    match (basic, pool, upstream, usage) {
+        (Some(basic), Some(pool), Some(upstream), Some(usage)) if problems.is_empty() => {
+            Ok(Settings { basic, pool, upstream, usage, providers, notes })
         }
         _ => Err(SettingsError { problems }),
     }

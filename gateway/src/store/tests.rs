@@ -4,6 +4,7 @@ mod accounts;
 mod opening;
 mod refresh;
 mod rests;
+mod usage;
 
 use super::*;
 use pollux_sdk::Credential;
