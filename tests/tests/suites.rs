@@ -29,5 +29,8 @@ mod suites {
     mod sticky;
     mod storage;
     mod streams;
+    mod usage;
+    mod usage_durable;
+    mod usage_report;
     mod visitor;
 }
