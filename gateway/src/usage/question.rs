@@ -65,11 +65,17 @@ impl Question {
                 ("to", _) => to = Some(moment("to", value, now)?),
                 ("group", Scope::Sums | Scope::Own) => dimensions(value, scope, &mut by)?,
                 ("provider", _) => {
-                    extend("provider", value, &mut filter.providers, |text| Some(text.into()))?
+                    extend("provider", value, &mut filter.providers, |text| Some(text.into()))?;
                 }
-                ("model", _) => extend("model", value, &mut filter.models, |text| Some(text.into()))?,
-                ("status", _) => extend("status", value, &mut filter.statuses, statuses)?,
-                ("key", _) => extend("key", value, &mut filter.keys, |text| Some(text.into()))?,
+                ("model", _) => {
+                    extend("model", value, &mut filter.models, |text| Some(text.into()))?;
+                }
+                ("status", _) => {
+                    extend("status", value, &mut filter.statuses, statuses)?;
+                }
+                ("key", _) => {
+                    extend("key", value, &mut filter.keys, |text| Some(text.into()))?;
+                }
                 ("account", Scope::Sums | Scope::Requests) => {
                     extend("account", value, &mut filter.accounts, |text| text.parse().ok())?;
                 }
@@ -221,7 +227,7 @@ mod tests {
     const TODAY: i64 = NOW / DAY * DAY;
 
     fn now() -> SystemTime {
-        SystemTime::UNIX_EPOCH + Duration::from_millis(1_795_300_000_000)
+        SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_300_000)
     }
 
     fn read(query: &str) -> Question {

@@ -156,7 +156,7 @@ mod tests {
             verdict: "streamed",
             attempts: 2,
             first_byte: Some(Duration::from_millis(5)),
-            duration: Duration::from_secs(60),
+            duration: Duration::from_mins(1),
             usage: Some(Usage { input: 1000, output: 100, cache_read: Some(500), ..Usage::default() }),
         }
     }
@@ -176,6 +176,23 @@ mod tests {
         assert_eq!((silent.input, silent.output, silent.cost), (None, None, None));
         assert_eq!((silent.status, silent.account), (None, None));
         assert_eq!(row(&Used { model: "free-but-unknown", ..used() }).cost, None);
+    }
+
+    #[tokio::test]
+    async fn what_nobody_can_take_in_is_counted_and_waits_for_nobody() {
+        let metrics = Arc::new(Metrics::new().unwrap());
+        let (sender, mut inbox) = mpsc::channel(2);
+        let recorder = Recorder::new(Some(sender), prices::compiled().0, Arc::clone(&metrics));
+        for _ in 0..5 {
+            recorder.note(&used());
+        }
+        assert_eq!((inbox.len(), metrics.usage_records_lost()), (2, 3));
+        assert!(inbox.recv().await.is_some());
+        recorder.note(&used());
+        assert_eq!((inbox.len(), metrics.usage_records_lost()), (2, 3));
+        let off = Recorder::new(None, PriceList::default(), Arc::clone(&metrics));
+        off.note(&used());
+        assert_eq!((off.is_on(), metrics.usage_records_lost()), (false, 3), "what nobody wants is not lost");
     }
 
     #[test]

@@ -78,8 +78,8 @@ mod tests {
     #[test]
     fn accounts_without_a_known_price_are_not_free_but_counted_apart() {
         let mut prices = Subscriptions::default();
-        prices.set("codex", "Plus", 30.0).unwrap();
-        let paid = |plan, since| Paid { provider: "codex", plan, since };
+        prices.set("acme", "Plus", 30.0).unwrap();
+        let paid = |plan, since| Paid { provider: "acme", plan, since };
         let month = Span { from: 0, to: DAY * 30 };
         let spend = |accounts: Vec<Paid<'_>>| prices.spend(accounts, month);
         assert_eq!(spend(vec![]), Spend::default());

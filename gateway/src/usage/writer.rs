@@ -151,7 +151,7 @@ impl Writer {
             self.batch.push(row);
         }
         let end = Instant::now() + LAST_TRIES;
-        while !timeout_at(end, self.write_waiting()).await.unwrap_or(true) {
+        while !timeout_at(end, self.write_waiting()).await.unwrap_or(true) && Instant::now() < end {
             tokio::time::sleep(PACE).await;
         }
         let lost = self.batch.len() + self.inbox.len();
@@ -161,5 +161,104 @@ impl Writer {
         if timeout_at(end, self.sum()).await.is_err() {
             tracing::info!("usage will be summed up at the next start");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{Filter, Opening, Outcome};
+
+    const KEEP: Keep = Keep { requests: Duration::from_hours(1), hours: Duration::from_hours(48) };
+
+    async fn store() -> Store {
+        Store::open(Opening { url: "sqlite::memory:", key_file: None, key: None }).await.unwrap()
+    }
+
+    fn writer(store: &Store) -> (mpsc::Sender<UsageRow>, Writer) {
+        Writer::new(store.clone(), KEEP, Arc::new(Metrics::new().unwrap()))
+    }
+
+    fn row() -> UsageRow {
+        UsageRow {
+            id: 0,
+            request_id: "r".into(),
+            at: SystemTime::now(),
+            key: "owner".into(),
+            provider: "acme".into(),
+            account: None,
+            model: None,
+            dialect: "responses".into(),
+            status: Some(200),
+            verdict: "served".into(),
+            outcome: Outcome::Ok,
+            attempts: 1,
+            first_byte: None,
+            duration: Duration::ZERO,
+            input: None,
+            cache_read: None,
+            cache_write: None,
+            output: None,
+            reasoning: None,
+            cost: None,
+        }
+    }
+
+    async fn stored(store: &Store) -> usize {
+        store.usage_requests((0, i64::MAX), &Filter::default(), None, 100_000).await.unwrap().len()
+    }
+
+    #[tokio::test]
+    async fn what_waits_at_the_end_is_written_and_summed_up() {
+        let store = store().await;
+        let (inbox, writer) = writer(&store);
+        let (stop, stopping) = watch::channel(false);
+        let running = tokio::spawn(writer.run(stopping));
+        for _ in 0..BATCH + 10 {
+            inbox.send(row()).await.unwrap();
+        }
+        stop.send_replace(true);
+        inbox.send(row()).await.unwrap();
+        drop(inbox);
+        running.await.unwrap();
+        assert_eq!(stored(&store).await, BATCH + 11);
+        assert_eq!(store.sum_usage().await.unwrap(), 0, "that was done");
+    }
+
+    #[tokio::test]
+    async fn who_never_lets_go_of_the_inbox_does_not_hold_up_the_end() {
+        let store = store().await;
+        let (inbox, writer) = writer(&store);
+        let (stop, stopping) = watch::channel(false);
+        inbox.send(row()).await.unwrap();
+        stop.send_replace(true);
+        timeout(Duration::from_secs(20), writer.run(stopping)).await.unwrap();
+        assert_eq!(stored(&store).await, 1);
+        drop(inbox);
+    }
+
+    #[tokio::test]
+    async fn what_the_database_does_not_take_stays_and_the_end_does_not_wait_for_ever() {
+        let store = store().await;
+        let (inbox, mut writer) = writer(&store);
+        store.close().await;
+        inbox.send(row()).await.unwrap();
+        assert!(!writer.write_waiting().await);
+        assert_eq!(writer.batch.len(), 1);
+        drop(inbox);
+        timeout(LAST_TRIES * 4, writer.finish()).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn old_requests_are_forgotten_and_new_ones_are_not() {
+        let store = store().await;
+        let (_inbox, writer) = writer(&store);
+        let old = UsageRow { at: SystemTime::now() - Duration::from_hours(5), ..row() };
+        store.record_usage(&[old, row()]).await.unwrap();
+        writer.prune().await;
+        assert_eq!(stored(&store).await, 2, "they are not summed up yet");
+        store.sum_usage().await.unwrap();
+        writer.prune().await;
+        assert_eq!(stored(&store).await, 1);
     }
 }

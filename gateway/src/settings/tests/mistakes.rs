@@ -160,7 +160,7 @@ fn a_key_that_is_missing_or_empty_stops_the_start() {
 
 #[test]
 fn what_is_wrong_as_a_whole_is_named_too() {
-    let sections = "basic, pool, upstream, providers";
+    let sections = "basic, pool, upstream, usage, providers";
     for (text, message) in [
         (
             "pollux_key = \"k\"\n".to_owned(),
@@ -227,8 +227,12 @@ fn a_mistake_in_the_environment_names_the_variable() {
             "gpt-5.5",
             r#"[providers.codex] model_list: expected a list as JSON such as ["a", "b"]"#,
         ),
-        ("POLLUX__SPEED", "9", "speed: stands outside of a section (basic, pool, upstream, providers)"),
-        ("POLLUX__", "9", ": stands outside of a section (basic, pool, upstream, providers)"),
+        (
+            "POLLUX__SPEED",
+            "9",
+            "speed: stands outside of a section (basic, pool, upstream, usage, providers)",
+        ),
+        ("POLLUX__", "9", ": stands outside of a section (basic, pool, upstream, usage, providers)"),
         (
             "POLLUX__PROVIDERS__NONE__PROXY",
             "",
