@@ -1,230 +1,129 @@
-//! The owner's API: accounts as they are, and what can be done with them. It never shows a token.
+//! The owner's API: accounts as they are, what can be done with them, and why a request goes where it goes.
+//!
+//! It takes the admin key alone, by header alone, and never shows a token. `openapi.json` describes it.
 
+mod accounts;
+mod deed;
 mod explain;
+mod view;
+
+pub(crate) use deed::{Deed, deed};
+pub(crate) use view::{Runtime, account};
 
 use crate::{
-    relay::Service,
-    serve::{Context, fault, request_id},
-    store::{Row, State, StoreError},
+    serve::{self, Context, fault, request_id},
+    store::StoreError,
 };
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, http::Method, web};
+use futures_util::future::LocalBoxFuture;
 use pollux_dialect::Fault;
 use pollux_sdk::Dialect;
-use serde::Deserialize;
-use serde_json::{Map, Value, json};
-use std::{future::ready, sync::Arc, time::SystemTime};
+use serde_json::Value;
+use std::{future::ready, sync::Arc};
 
-/// `/admin/accounts` and what is below it.
+/// What the API is, for people's tools.
+const DOCUMENT: &str = include_str!("admin/openapi.json");
+
+type Outcome = Result<Value, Fault>;
+type Handler = fn(Arc<Context>, HttpRequest, web::Payload) -> LocalBoxFuture<'static, Outcome>;
+
+/// Every path with its methods. `openapi.json` says the same, which a test holds it to.
+fn routes() -> Vec<(&'static str, Vec<(Method, Handler)>)> {
+    vec![
+        ("/admin/openapi.json", vec![(Method::GET, |_, _, _| Box::pin(ready(document())))]),
+        (
+            "/admin/explain",
+            vec![(Method::GET, |context, request, _| {
+                Box::pin(async move { explain::explain(&context, &request).await })
+            })],
+        ),
+        (
+            "/admin/accounts",
+            vec![(Method::GET, |context, _, _| Box::pin(async move { accounts::list(&context).await }))],
+        ),
+        (
+            "/admin/accounts/{id}",
+            vec![
+                (Method::GET, |context, request, _| {
+                    Box::pin(async move { accounts::show(&context, &request).await })
+                }),
+                (Method::PATCH, |context, request, payload| {
+                    Box::pin(async move { accounts::amend(&context, &request, payload).await })
+                }),
+                (Method::DELETE, |context, request, _| {
+                    Box::pin(async move { accounts::remove(&context, &request).await })
+                }),
+            ],
+        ),
+        ("/admin/accounts/{id}/approve", vec![(Method::POST, act)]),
+        ("/admin/accounts/{id}/pause", vec![(Method::POST, act)]),
+        ("/admin/accounts/{id}/resume", vec![(Method::POST, act)]),
+        ("/admin/accounts/{id}/refresh", vec![(Method::POST, act)]),
+        ("/admin/accounts/{id}/forget-cooldown", vec![(Method::POST, act)]),
+    ]
+}
+
+fn act(
+    context: Arc<Context>,
+    request: HttpRequest,
+    _payload: web::Payload,
+) -> LocalBoxFuture<'static, Outcome> {
+    Box::pin(async move { accounts::act(&context, &request).await })
+}
+
+/// Everything below `/admin`.
 pub fn mount(app: &mut web::ServiceConfig, context: &Arc<Context>) {
-    let (all, one, act, edit, gone) = (
-        Arc::clone(context),
-        Arc::clone(context),
-        Arc::clone(context),
-        Arc::clone(context),
-        Arc::clone(context),
-    );
-    let why = Arc::clone(context);
-    app.route(
-        "/admin/explain",
-        web::get().to(move |request: HttpRequest| ready(explain::explain(&why, &request))),
-    )
-    .route("/admin/accounts", web::get().to(move |request: HttpRequest| list(Arc::clone(&all), request)))
-    .service(
-        web::resource("/admin/accounts/{id}")
-            .route(web::get().to(move |request: HttpRequest| show(Arc::clone(&one), request)))
-            .route(web::patch().to(move |request: HttpRequest, change: web::Bytes| {
-                amend(Arc::clone(&edit), request, change)
-            }))
-            .route(web::delete().to(move |request: HttpRequest| remove(Arc::clone(&gone), request))),
-    )
-    .route(
-        "/admin/accounts/{id}/{action}",
-        web::post().to(move |request: HttpRequest| action(Arc::clone(&act), request)),
-    );
-}
-
-/// What `PATCH` may change.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Change {
-    /// Members for the provider, such as `project`.
-    #[serde(default)]
-    extra: Map<String, Value>,
-    priority: Option<i32>,
-    #[serde(default, deserialize_with = "given")]
-    max_in_flight: Nullable,
-}
-
-/// Absent: as it is. `null`: no limit.
-type Nullable = Option<Option<u32>>;
-
-fn given<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Nullable, D::Error> {
-    Option::deserialize(deserializer).map(Some)
-}
-
-async fn list(context: Arc<Context>, request: HttpRequest) -> HttpResponse {
-    let answer = async {
-        admit(&context, &request)?;
-        let rows = context.store.list().await.map_err(unavailable)?;
-        Ok(json!({"accounts": rows.iter().map(|row| told(&context, row)).collect::<Vec<_>>()}))
-    };
-    respond(&request, answer.await)
-}
-
-async fn show(context: Arc<Context>, request: HttpRequest) -> HttpResponse {
-    let answer = async { found(&context, &request).await.map(|(row, _)| told(&context, &row)) };
-    respond(&request, answer.await)
-}
-
-async fn remove(context: Arc<Context>, request: HttpRequest) -> HttpResponse {
-    let answer = async {
-        let (row, service) = found(&context, &request).await?;
-        context.store.remove(row.id).await.map_err(unavailable)?;
-        service.pool.remove(row.id);
-        tracing::info!(account = %row.label(), "account removed");
-        Ok(json!({"removed": row.id}))
-    };
-    respond(&request, answer.await)
-}
-
-async fn amend(context: Arc<Context>, request: HttpRequest, change: web::Bytes) -> HttpResponse {
-    let answer = async {
-        let (row, service) = found(&context, &request).await?;
-        let change: Change = serde_json::from_slice(&change)
-            .map_err(|error| Fault::bad_request(None, format!("the change is none: {error}")))?;
-        let enroll = !change.extra.is_empty();
-        let amended = context.store.amend(row.id, change.extra, change.priority, change.max_in_flight).await;
-        let row = amended.map_err(unavailable)?.ok_or_else(|| missing(row.id))?;
-        if !enroll {
-            service.keeper.take(&row);
-            return Ok(told(&context, &row));
+    for (path, methods) in routes() {
+        let lost = Arc::clone(context);
+        let mut resource = web::resource(path).default_service(web::to(move |request: HttpRequest| {
+            ready(serve::wrong_method(&lost, &request))
+        }));
+        for (method, handler) in methods {
+            let context = Arc::clone(context);
+            resource =
+                resource.route(web::method(method).to(move |request: HttpRequest, payload: web::Payload| {
+                    answer(Arc::clone(&context), request, payload, handler)
+                }));
         }
-        // What the provider knows of the account has changed: it is asked again.
-        into_state(&context, &service, &row, State::Validating).await
+        app.service(resource);
+    }
+}
+
+async fn answer(
+    context: Arc<Context>,
+    request: HttpRequest,
+    payload: web::Payload,
+    handler: Handler,
+) -> HttpResponse {
+    let id = request_id(&request);
+    let outcome = match admit(&context, &request) {
+        Ok(()) => handler(context, request, payload).await,
+        Err(refusal) => Err(refusal),
     };
-    respond(&request, answer.await)
+    match outcome {
+        Ok(value) => HttpResponse::Ok()
+            .insert_header(("x-request-id", id))
+            .insert_header(("cache-control", "no-store"))
+            .json(value),
+        Err(refusal) => fault(Dialect::Responses, &refusal, &id),
+    }
 }
 
-async fn action(context: Arc<Context>, request: HttpRequest) -> HttpResponse {
-    let answer = async {
-        let (row, service) = found(&context, &request).await?;
-        let action = request.match_info().get("action").unwrap_or_default();
-        match (action, row.state) {
-            ("approve", State::Pending) => {
-                let row = context
-                    .store
-                    .approve(row.id)
-                    .await
-                    .map_err(unavailable)?
-                    .ok_or_else(|| missing(row.id))?;
-                Ok(changed(&context, &service, &row))
-            }
-            ("lift", _) => {
-                for (model, _) in service.pool.lift(row.id) {
-                    context.store.lift(row.id, model.as_deref()).await.map_err(unavailable)?;
-                }
-                Ok(told(&context, &row))
-            }
-            ("pause", State::Active) => into_state(&context, &service, &row, State::Paused).await,
-            ("resume", State::Paused) => into_state(&context, &service, &row, State::Active).await,
-            ("resume" | "refresh", State::Suspended) => {
-                into_state(&context, &service, &row, State::Validating).await
-            }
-            ("refresh", State::Active) => {
-                service.pool.want_refresh(row.id);
-                Ok(told(&context, &row))
-            }
-            ("approve" | "pause" | "resume" | "refresh", state) => {
-                let text = format!("`{action}` does not apply to account {}, which is {state}", row.id);
-                Err(Fault::new(409, "conflict", text))
-            }
-            _ => Err(Fault::not_found(action)),
-        }
-    };
-    respond(&request, answer.await)
+fn document() -> Outcome {
+    let mut document: Value = serde_json::from_str(DOCUMENT).map_err(|error| {
+        tracing::error!(%error, "openapi.json does not read");
+        Fault::internal()
+    })?;
+    document["info"]["version"] = env!("CARGO_PKG_VERSION").into();
+    Ok(document)
 }
 
-async fn into_state(context: &Context, service: &Service, row: &Row, state: State) -> Result<Value, Fault> {
-    let row = context.store.set_state(row.id, state, None).await.map_err(unavailable)?;
-    Ok(changed(context, service, &row.ok_or_else(|| missing(0))?))
-}
-
-fn changed(context: &Context, service: &Service, row: &Row) -> Value {
-    tracing::info!(account = %row.label(), state = %row.state, "account changed by its owner");
-    service.keeper.take(row);
-    service.keeper.look_after(row);
-    told(context, row)
-}
-
+/// Whether the request carries the admin key, in a header.
 pub(crate) fn admit(context: &Context, request: &HttpRequest) -> Result<(), Fault> {
     let Some(key) = &context.admin_key else {
         return Err(Fault::new(403, "admin_off", "the admin API is off: set basic.admin_key"));
     };
     if key.admits_by_header(request) { Ok(()) } else { Err(Fault::unauthorized()) }
-}
-
-async fn found(context: &Context, request: &HttpRequest) -> Result<(Row, Arc<Service>), Fault> {
-    admit(context, request)?;
-    let id = request.match_info().get("id").unwrap_or_default();
-    let number: i64 =
-        id.parse().map_err(|_| Fault::bad_request(Some("id"), "an account's id is a number"))?;
-    let row = context.store.get(number).await.map_err(unavailable)?.ok_or_else(|| missing(number))?;
-    let service = context.services.iter().find(|service| service.id() == row.provider);
-    let text = || format!("provider `{}` is not at work", row.provider);
-    let service = service.ok_or_else(|| Fault::new(409, "conflict", text()))?;
-    Ok((row, Arc::clone(service)))
-}
-
-/// An account as its owner sees it.
-fn told(context: &Context, row: &Row) -> Value {
-    let unix = |at: SystemTime| at.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |time| time.as_secs());
-    let service = context.services.iter().find(|service| service.id() == row.provider);
-    let cooling: Vec<Value> = service
-        .map(|service| service.pool.cooldowns_of(row.id, SystemTime::now()))
-        .unwrap_or_default()
-        .into_iter()
-        .map(|(model, until)| json!({"model": model, "until": unix(until)}))
-        .collect();
-    json!({
-        "id": row.id,
-        "provider": row.provider,
-        "subject": row.credential.subject,
-        "label": row.credential.label,
-        "state": row.state.to_string(),
-        "reason": row.reason.as_ref().map(|reason| json!({
-            "code": reason.code, "text": reason.text, "link": reason.link,
-        })),
-        "refreshing": row.refresh_intent,
-        "cooling": cooling,
-        "quota": quota(context, row),
-        "expires_at": row.credential.expires_at.map(unix),
-        "origin": row.origin,
-        "trusted": row.trusted,
-        "priority": row.priority,
-        "max_in_flight": row.max_in_flight,
-        "revision": row.revision,
-        "created_at": unix(row.created_at),
-        "updated_at": unix(row.updated_at),
-    })
-}
-
-fn quota(context: &Context, row: &Row) -> Vec<Value> {
-    let unix = |at: SystemTime| at.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |time| time.as_secs());
-    let service = context.services.iter().find(|service| service.id() == row.provider);
-    let quota = service.map(|service| service.pool.quota_of(row.id, SystemTime::now())).unwrap_or_default();
-    let told = |window: &pollux_sdk::Window| {
-        json!({
-            "seconds": window.length.map(|length| length.as_secs()),
-            "model": window.model,
-            "used": window.used,
-            "resets_at": window.resets_at.map(unix),
-        })
-    };
-    quota.windows.iter().map(told).collect()
-}
-
-fn missing(id: i64) -> Fault {
-    Fault::new(404, "not_found", format!("there is no account {id}"))
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "it stands in `map_err`")]
@@ -233,10 +132,32 @@ fn unavailable(error: StoreError) -> Fault {
     Fault::new(503, "store_unavailable", "the store is not available")
 }
 
-fn respond(request: &HttpRequest, answer: Result<Value, Fault>) -> HttpResponse {
-    let id = request_id(request);
-    match answer {
-        Ok(value) => HttpResponse::Ok().insert_header(("x-request-id", id)).json(value),
-        Err(refusal) => fault(Dialect::Responses, &refusal, &id),
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn the_document_describes_every_route_and_no_other() {
+        let document = document().unwrap();
+        assert_eq!(document["openapi"], "3.1.0");
+        assert_eq!(document["info"]["version"], env!("CARGO_PKG_VERSION"));
+        let described: BTreeSet<(String, String)> = document["paths"]
+            .as_object()
+            .unwrap()
+            .iter()
+            .flat_map(|(path, item)| {
+                let methods = item.as_object().unwrap().keys().filter(|key| *key != "parameters");
+                methods.map(move |method| (path.clone(), method.to_uppercase()))
+            })
+            .collect();
+        let mounted: BTreeSet<(String, String)> = routes()
+            .into_iter()
+            .flat_map(|(path, methods)| {
+                methods.into_iter().map(move |(method, _)| (path.to_owned(), method.to_string()))
+            })
+            .chain(crate::usage::ADMIN_PATHS.map(|path| (path.to_owned(), "GET".to_owned())))
+            .collect();
+        assert_eq!(described, mounted);
     }
 }

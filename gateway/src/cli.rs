@@ -2,12 +2,16 @@
 
 mod accounts;
 mod healthcheck;
+mod login;
 mod offline;
+mod remote;
+mod stored;
 
 pub use accounts::accounts;
+pub use login::login;
 pub use offline::run_offline;
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 use std::{
     ffi::{OsStr, OsString},
     path::Path,
@@ -42,8 +46,23 @@ pub enum Command {
     /// Look at and change the accounts
     #[command(subcommand)]
     Accounts(AccountsCommand),
+    /// Connect an account: with a browser, or by a code
+    Login(LoginCommand),
     /// Ask the server on this machine whether it is healthy
     Healthcheck,
+}
+
+/// `pollux login`.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct LoginCommand {
+    /// Provider, as `pollux providers` lists them
+    pub provider: String,
+    /// Show a code to enter at the vendor's page, for machines without a browser
+    #[arg(long)]
+    pub device: bool,
+    /// Only print the address, and open no browser
+    #[arg(long)]
+    pub no_browser: bool,
 }
 
 /// `pollux config`.
@@ -90,7 +109,12 @@ pub enum AccountsCommand {
         /// Account
         id: String,
     },
-    /// Give an account facts that only its owner knows, such as a project id
+    /// End whatever an account rests for
+    ForgetCooldown {
+        /// Account
+        id: String,
+    },
+    /// Set an account's label, priority, weight, max_concurrency or proxy, or a fact such as its project id
     Set {
         /// Account
         id: String,

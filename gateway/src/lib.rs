@@ -3,7 +3,8 @@
 //! It knows routes, attempts, accounts, storage and pages. It never knows a provider by name: [`run`] serves
 //! whatever is linked (see `bundled.rs`, or link your own and call it).
 //!
-//! Start reading at `startup.rs`, then follow a request: `routes.rs`, `serve.rs`, `relay.rs`, `stream.rs`.
+//! Start reading at `startup.rs`, then follow a request: `routes.rs`, `serve.rs`, `relay.rs`, `stream.rs`, and
+//! for sockets `socket.rs`.
 
 #![allow(
     unreachable_pub,
@@ -16,6 +17,7 @@ mod auth;
 mod bridge;
 mod bundled;
 mod cli;
+mod limits;
 pub mod log;
 mod login;
 mod metrics;
@@ -29,10 +31,12 @@ mod run;
 mod serve;
 mod server;
 pub mod settings;
+mod socket;
 pub mod startup;
 mod store;
 mod story;
 mod stream;
+pub mod takeover;
 mod upstream;
 mod usage;
 

@@ -11,8 +11,12 @@ mod pages;
 mod session;
 mod start;
 
+pub(crate) use callback::lasting;
 pub use callback::{callback, paste, paste_page, result};
+pub(crate) use flow::{Returned, authorize};
 pub use loopback::Loopback;
+pub(crate) use loopback::bind;
+pub(crate) use session::{LIFE, Session};
 pub use start::start;
 
 use crate::{auth::Key, relay::Service, settings::Settings, store::Store};

@@ -1,11 +1,14 @@
 //! Numbers for Prometheus. Names and labels are part of the operator's contract: change them with care.
 
+mod recent;
+
 use crate::{pool::Standing, relay::Service};
 use pollux_sdk::{Effect, Next, Scope, Usage, Verdict};
 use prometheus::{
     Encoder, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry,
     TextEncoder,
 };
+use recent::Recent;
 use std::{
     collections::BTreeMap,
     sync::Arc,
@@ -23,14 +26,19 @@ pub struct Metrics {
     seconds: HistogramVec,
     first_byte: HistogramVec,
     attempts: IntCounterVec,
+    verdicts: IntCounterVec,
     cooldowns: IntCounterVec,
     waits: HistogramVec,
     refreshes: IntCounterVec,
     tokens: IntCounterVec,
+    sockets: IntCounterVec,
     in_flight: IntGaugeVec,
+    busy: IntGaugeVec,
+    resting: IntGaugeVec,
     accounts: IntGaugeVec,
     quota: GaugeVec,
     usage_lost: IntCounter,
+    recent: Recent,
 }
 
 impl Metrics {
@@ -63,6 +71,11 @@ impl Metrics {
             "Requests whose use could not be recorded, as too many waited for the database.",
         )?;
         registry.register(Box::new(usage_lost.clone()))?;
+        let sockets = counter(
+            "pollux_websocket_closes_total",
+            "WebSockets closed, by who ended them and with which code.",
+            &["provider", "by", "code"],
+        )?;
         Ok(Self {
             requests: counter(
                 "pollux_requests_total",
@@ -79,8 +92,13 @@ impl Metrics {
             )?,
             attempts: counter(
                 "pollux_attempts_total",
-                "Attempts at upstream, by what the provider made of them.",
-                &["provider", "verdict"],
+                "Attempts at upstream, by how they ended: served or failed.",
+                &["provider", "outcome"],
+            )?,
+            verdicts: counter(
+                "pollux_verdicts_total",
+                "Failed attempts, by what follows for the request and for the account.",
+                &["provider", "next", "effect"],
             )?,
             cooldowns: counter(
                 "pollux_cooldowns_total",
@@ -98,7 +116,18 @@ impl Metrics {
                 "Tokens as vendors counted them; cached and reasoning ones are parts of input and output.",
                 &["provider", "kind"],
             )?,
+            sockets,
             in_flight: gauge("pollux_requests_in_flight", "Requests whose last byte has not left.", &[])?,
+            busy: gauge(
+                "pollux_account_requests_in_flight",
+                "Requests that hold an account.",
+                &["provider", "account"],
+            )?,
+            resting: gauge(
+                "pollux_cooldowns_active",
+                "Accounts at rest now, whole or for one model.",
+                &["provider", "scope"],
+            )?,
             accounts: gauge(
                 "pollux_accounts",
                 "Accounts of the pool, by what they could do now.",
@@ -106,6 +135,7 @@ impl Metrics {
             )?,
             quota,
             usage_lost,
+            recent: Recent::default(),
             registry,
         })
     }
@@ -138,7 +168,17 @@ impl Metrics {
             Next::Rotate => "rotate",
             Next::Again(_) => "again",
         };
-        self.attempts.with_label_values(&[provider, word]).inc();
+        let effect = match verdict.effect {
+            Effect::None => "none",
+            Effect::Cool(Scope::Model, _) => "cool_model",
+            Effect::Cool(..) => "cool_account",
+            Effect::Refresh => "refresh",
+            Effect::Suspend(_) => "suspend",
+            Effect::DropModel => "drop_model",
+            _ => "other",
+        };
+        self.attempts.with_label_values(&[provider, "failed"]).inc();
+        self.verdicts.with_label_values(&[provider, word, effect]).inc();
         if let Effect::Cool(scope, _) = verdict.effect {
             let scope = if scope == Scope::Model { "model" } else { "account" };
             self.cooldowns.with_label_values(&[provider, scope]).inc();
@@ -150,8 +190,28 @@ impl Metrics {
         self.waits.with_label_values(&[provider]).observe(time.as_secs_f64());
     }
 
-    /// A refresh has ended: `fresh`, `later` or `dead`.
+    /// A WebSocket of a client has ended.
+    pub fn socket_closed(&self, provider: &str, by: &str, code: u16) {
+        // Anybody may invent a code of his own; each would be a series for ever.
+        let code = if (1000..1016).contains(&code) { code.to_string() } else { "other".to_owned() };
+        self.sockets.with_label_values(&[provider, by, &code]).inc();
+    }
+
+    /// Something went wrong. `what` is of our own words: it is told to everybody.
+    pub fn trouble(&self, provider: &str, what: impl std::fmt::Display) {
+        self.recent.note(format!("{provider}: {what}"), SystemTime::now());
+    }
+
+    /// The last troubles, newest first.
+    pub fn recent_errors(&self) -> Vec<String> {
+        self.recent.told()
+    }
+
+    /// A refresh has ended: `fresh`, `overtaken`, `later` or `dead`.
     pub fn refreshed(&self, provider: &str, outcome: &str) {
+        if matches!(outcome, "later" | "dead") {
+            self.trouble(provider, format_args!("a refresh came to nothing ({outcome})"));
+        }
         self.refreshes.with_label_values(&[provider, outcome]).inc();
     }
 
@@ -181,19 +241,30 @@ impl Metrics {
     /// The text of a scrape. What stands in the pools is read now.
     pub fn render(&self, services: &[Arc<Service>], in_flight: usize) -> Vec<u8> {
         self.in_flight.with_label_values::<&str>(&[]).set(i64::try_from(in_flight).unwrap_or(i64::MAX));
-        self.accounts.reset();
+        for gauge in [&self.accounts, &self.busy, &self.resting] {
+            gauge.reset();
+        }
         self.quota.reset();
         let now = SystemTime::now();
         for service in services {
             let mut counts: BTreeMap<&str, i64> = BTreeMap::new();
             for (held, standing) in service.pool.standings(now) {
                 *counts.entry(word(standing)).or_default() += 1;
-                for window in service.pool.quota_of(held.id, now).windows {
+                let id = held.id.to_string();
+                let runtime = service.pool.runtime_of(held.id, now);
+                if runtime.in_flight > 0 {
+                    self.busy.with_label_values(&[service.id(), &id]).set(runtime.in_flight.into());
+                }
+                for (model, _) in &runtime.cooldowns {
+                    let scope = if model.is_some() { "model" } else { "account" };
+                    self.resting.with_label_values(&[service.id(), scope]).inc();
+                }
+                for window in runtime.quota.windows {
                     let Some(used) = window.used else { continue };
                     let hours = window.length.map_or(0, |length| length.as_secs() / 3600);
                     let name =
                         window.model.map_or_else(|| format!("{hours}h"), |model| format!("{hours}h {model}"));
-                    self.quota.with_label_values(&[service.id(), &held.id.to_string(), &name]).set(used);
+                    self.quota.with_label_values(&[service.id(), &id, &name]).set(used);
                 }
             }
             for (state, count) in counts {
@@ -242,5 +313,29 @@ mod tests {
         );
         assert!(text.contains(r#"pollux_cooldowns_total{provider="p",scope="model"} 1"#), "{text}");
         assert!(text.contains("pollux_requests_in_flight 2"), "{text}");
+        assert!(
+            text.contains(r#"pollux_verdicts_total{effect="cool_model",next="rotate",provider="p"} 1"#),
+            "{text}"
+        );
+        assert!(text.contains(r#"pollux_attempts_total{outcome="failed",provider="p"} 1"#), "{text}");
+    }
+
+    #[test]
+    fn strangers_cannot_invent_series() {
+        let metrics = Metrics::new().unwrap();
+        for code in [1000, 1012, 999, 1016, 3000, 4999, u16::MAX] {
+            metrics.socket_closed("p", "client", code);
+        }
+        let text = String::from_utf8(metrics.render(&[], 0)).unwrap();
+        let closes: Vec<&str> =
+            text.lines().filter(|line| line.starts_with("pollux_websocket_closes_total")).collect();
+        assert_eq!(
+            closes,
+            [
+                r#"pollux_websocket_closes_total{by="client",code="1000",provider="p"} 1"#,
+                r#"pollux_websocket_closes_total{by="client",code="1012",provider="p"} 1"#,
+                r#"pollux_websocket_closes_total{by="client",code="other",provider="p"} 5"#,
+            ]
+        );
     }
 }

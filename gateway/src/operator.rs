@@ -1,42 +1,52 @@
 //! What the machine room asks: is it alive, is it ready, how is it doing.
 
-use crate::{admin::admit, pool::Standing, serve::Context};
+mod status;
+
+use crate::{admin::admit, serve::Context};
 use actix_web::{HttpRequest, HttpResponse, web};
-use maud::{DOCTYPE, html};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::{
     future::ready,
     sync::{Arc, atomic::Ordering},
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
+use tokio::time::timeout;
+
+/// A database that takes longer is not there.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// `/healthz`, `/readyz`, `/metrics` and `/status`.
 pub fn mount(app: &mut web::ServiceConfig, context: &Arc<Context>) {
     let (alive, able, numbers, state) =
         (Arc::clone(context), Arc::clone(context), Arc::clone(context), Arc::clone(context));
     app.route("/healthz", web::get().to(move || ready(health(&alive))))
-        .route("/readyz", web::get().to(move || ready(readiness(&able))))
+        .route("/readyz", web::get().to(move || readiness(Arc::clone(&able))))
         .route("/metrics", web::get().to(move |request: HttpRequest| ready(metrics(&numbers, &request))))
-        .route("/status", web::get().to(move |request: HttpRequest| ready(status(&state, &request))));
+        .route("/status", web::get().to(move |request: HttpRequest| ready(state_of(&state, &request))));
 }
 
 fn health(context: &Context) -> HttpResponse {
-    let accounts: usize =
-        context.services.iter().map(|service| service.pool.standings(SystemTime::now()).len()).sum();
+    let now = SystemTime::now();
+    let accounts: usize = context.services.iter().map(|service| service.pool.standings(now).len()).sum();
     HttpResponse::Ok().json(json!({
         "ok": true,
         "uptime_seconds": context.began.elapsed().as_secs(),
         "accounts": accounts,
         "inflight": context.running.load(Ordering::Acquire),
+        "recent_errors": context.metrics.recent_errors(),
         "version": env!("CARGO_PKG_VERSION"),
     }))
 }
 
-fn readiness(context: &Context) -> HttpResponse {
+async fn readiness(context: Arc<Context>) -> HttpResponse {
+    let not = |why: &str| HttpResponse::ServiceUnavailable().json(json!({"ready": false, "why": why}));
     if context.is_draining() {
-        return HttpResponse::ServiceUnavailable().json(json!({"ready": false, "why": "going down"}));
+        return not("going down");
     }
-    HttpResponse::Ok().json(json!({"ready": true}))
+    match timeout(PATIENCE, context.store.is_there()).await {
+        Ok(true) => HttpResponse::Ok().json(json!({"ready": true})),
+        _ => not("the database does not answer"),
+    }
 }
 
 fn metrics(context: &Context, request: &HttpRequest) -> HttpResponse {
@@ -47,51 +57,23 @@ fn metrics(context: &Context, request: &HttpRequest) -> HttpResponse {
     HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(text)
 }
 
-fn status(context: &Context, request: &HttpRequest) -> HttpResponse {
+fn state_of(context: &Context, request: &HttpRequest) -> HttpResponse {
     if let Some(refusal) = refused(context, request) {
         return refusal;
     }
-    let now = SystemTime::now();
-    let pools: Vec<Value> = context
-        .services
-        .iter()
-        .map(|service| {
-            let standings = service.pool.standings(now);
-            let count =
-                |is: fn(&Standing) -> bool| standings.iter().filter(|(_, standing)| is(standing)).count();
-            json!({
-                "provider": service.id(),
-                "title": service.provider.descriptor().title,
-                "accounts": standings.len(),
-                "ready": count(|standing| *standing == Standing::Ready),
-                "cooling": count(|standing| matches!(standing, Standing::Cooling(_))),
-            })
-        })
-        .collect();
-    let page =
-        request.headers().get("accept").is_some_and(|accept| accept.as_bytes().starts_with(b"text/html"));
-    if !page {
-        return HttpResponse::Ok().json(json!({"pools": pools}));
-    }
-    let markup = html! {
-        (DOCTYPE)
-        html lang="en" {
-            head { meta charset="utf-8"; meta http-equiv="refresh" content="30"; title { "Pollux" } }
-            body {
-                h1 { "Pollux" }
-                table {
-                    tr { th { "Pool" } th { "Accounts" } th { "Ready" } th { "Cooling" } }
-                    @for pool in &pools {
-                        tr {
-                            td { (pool["title"].as_str().unwrap_or_default()) }
-                            @for key in ["accounts", "ready", "cooling"] { td { (pool[key]) } }
-                        }
-                    }
-                }
-            }
+    let status = status::read(context, SystemTime::now());
+    let accept = request.headers().get("accept").and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+    let answer = if status::wants_page(accept) {
+        let mut page = HttpResponse::Ok();
+        page.content_type("text/html; charset=utf-8");
+        for (name, value) in status::PAGE_HEADERS {
+            page.insert_header((name, value));
         }
+        page.body(status::page(&status).into_string())
+    } else {
+        HttpResponse::Ok().insert_header(("cache-control", "no-store")).json(status)
     };
-    HttpResponse::Ok().content_type("text/html; charset=utf-8").body(markup.into_string())
+    answer
 }
 
 /// `public_status` opens the numbers; without it they are the owner's.

@@ -10,15 +10,17 @@ mod outbox;
 mod readings;
 pub mod schedule;
 mod session;
+mod tally;
 
 pub use allowance::Allowance;
 pub use denied::Denied;
 pub use grant::Grant;
 pub use outbox::Outbox;
-pub use schedule::{Standing, Strategy};
+pub use schedule::{Groups, Standing, Strategy};
+pub use tally::Tally;
 
-use crate::store::Row;
-use pollux_sdk::{Credential, Effect, Reason, Scope, Secret};
+use crate::{admin::Runtime, store::Row};
+use pollux_sdk::{Credential, Effect, Reason, Scope, Secret, Usage};
 use readings::Readings;
 use schedule::{Account, AccountId, Ask, Choice, Outcome, Schedule, Ticket};
 use std::{
@@ -53,6 +55,8 @@ pub struct Held {
     pub revision: i64,
     /// For logs and people.
     pub label: String,
+    /// Its own way to the vendor.
+    pub proxy: Option<Secret>,
 }
 
 /// The accounts of one provider.
@@ -74,6 +78,8 @@ struct State {
     /// Asked of the keeper and not answered.
     refreshing: HashSet<AccountId>,
     readings: Readings,
+    /// By account, also those that are out at the moment.
+    tallies: HashMap<AccountId, Tally>,
     outbox: Outbox,
 }
 
@@ -95,14 +101,15 @@ impl Drop for Place<'_> {
 
 impl Pool {
     /// An empty pool.
-    pub fn new(strategy: Strategy, acquire_timeout: Duration, session_ttl: Duration) -> Self {
+    pub fn new(strategy: Strategy, acquire_timeout: Duration, session_ttl: Duration, groups: Groups) -> Self {
         let state = State {
-            schedule: Schedule::new(strategy, session_ttl),
+            schedule: Schedule::new(strategy, session_ttl, groups),
             held: HashMap::new(),
             waiters: HashMap::new(),
             rejected: HashMap::new(),
             refreshing: HashSet::new(),
             readings: Readings::default(),
+            tallies: HashMap::new(),
             outbox: Outbox::default(),
         };
         Self { state: Mutex::new(state), noted: Notify::new(), acquire_timeout }
@@ -154,6 +161,7 @@ impl Pool {
         };
         if let Choice::Granted(pick) = choice {
             state.readings.used(pick.id, now);
+            state.tallies.entry(pick.id).or_default().last_used_at = Some(now);
         }
         let wants = state.take_wants();
         let chosen = match choice {
@@ -190,13 +198,15 @@ impl Pool {
             credential: row.credential.clone(),
             revision: row.revision,
             label: row.label(),
+            proxy: row.limits.proxy.clone(),
         };
         let mut state = self.lock();
         let renewed = state.held.get(&row.id).is_some_and(|former| former.has_other_token(&held));
         state.schedule.upsert(Account {
             id: row.id,
-            priority: row.priority,
-            limit: row.max_in_flight,
+            priority: row.limits.priority,
+            weight: row.limits.weight,
+            limit: row.limits.max_concurrency,
             expires_at: row.credential.expires_at,
             enabled: true,
         });
@@ -217,15 +227,23 @@ impl Pool {
         state.wake(SystemTime::now());
     }
 
+    /// Forgets an account that is gone for good.
+    pub fn erase(&self, id: AccountId) {
+        self.remove(id);
+        self.lock().tallies.remove(&id);
+    }
+
     /// Applies what a verdict says about an account.
     fn apply(&self, held: &Held, model: &str, effect: Effect) {
         let now = SystemTime::now();
         let mut state = self.lock();
         match effect {
             Effect::Cool(scope, until) => {
-                let model = (scope == Scope::Model).then_some(model);
-                if state.schedule.cool(held.id, model, until, now) {
-                    state.outbox.cooled.insert((held.id, model.map(ToOwned::to_owned)), until);
+                // Stored as it is kept here: under one name for the whole group.
+                let lead = || state.schedule.groups().lead(model).to_owned();
+                let model = (scope == Scope::Model).then(lead);
+                if state.schedule.cool(held.id, model.as_deref(), until, now) {
+                    state.outbox.cooled.insert((held.id, model), until);
                 }
             }
             Effect::Refresh => state.reject(held),
@@ -244,6 +262,9 @@ impl Pool {
         let mut state = self.lock();
         let outcome = if succeeded { Outcome::Served { began } } else { Outcome::Unproven };
         state.schedule.release(held.id, model, outcome, now);
+        if let Some(tally) = state.tallies.get_mut(&held.id) {
+            tally.ended(succeeded);
+        }
         if succeeded && !state.rejected.is_empty() {
             state.rejected.remove(&held.id);
         }
@@ -315,11 +336,27 @@ impl Pool {
         }
     }
 
-    /// What rests of an account, and until when.
+    /// What rests of an account, and until when: each model of a group by its own name.
     pub fn cooldowns_of(&self, id: AccountId, now: SystemTime) -> Vec<(Option<String>, SystemTime)> {
+        self.lock().cooldowns_of(id, now)
+    }
+
+    /// What is known of an account only in here.
+    pub fn runtime_of(&self, id: AccountId, now: SystemTime) -> Runtime {
         let state = self.lock();
-        let ours = state.schedule.cooldowns().filter(|rest| rest.id == id && rest.until > now);
-        ours.map(|rest| (rest.model.map(ToOwned::to_owned), rest.until)).collect()
+        Runtime {
+            cooldowns: state.cooldowns_of(id, now),
+            quota: state.readings.quota_of(id, now),
+            in_flight: state.schedule.in_flight(id),
+            tally: state.tallies.get(&id).copied().unwrap_or_default(),
+        }
+    }
+
+    /// An answer's tokens.
+    fn used(&self, id: AccountId, usage: &Usage) {
+        if let Some(tally) = self.lock().tallies.get_mut(&id) {
+            tally.used(usage);
+        }
     }
 
     /// Ends every rest of an account: its owner knows better.
@@ -356,6 +393,19 @@ impl Held {
 }
 
 impl State {
+    fn cooldowns_of(&self, id: AccountId, now: SystemTime) -> Vec<(Option<String>, SystemTime)> {
+        let mut told = Vec::new();
+        for rest in self.schedule.cooldowns_of(id).filter(|rest| rest.until > now) {
+            let mut group = self.schedule.groups().members(rest.model.unwrap_or_default()).peekable();
+            if rest.model.is_none() || group.peek().is_none() {
+                told.push((rest.model.map(ToOwned::to_owned), rest.until));
+            } else {
+                told.extend(group.map(|model| (Some(model.to_owned()), rest.until)));
+            }
+        }
+        told
+    }
+
     /// Upstream refuses the token. A late answer to an old token says nothing of the new one; a second refusal
     /// after a refresh, with no success in between, says that refreshing does not help.
     fn reject(&mut self, refused: &Held) {

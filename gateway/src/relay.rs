@@ -3,6 +3,7 @@
 //! Nothing reaches the client before the first event of worth, so a failure until then can still rotate. What a
 //! failure means is the provider's word ([`Verdict`]); what follows from it is decided here, once.
 
+mod dial;
 mod failed;
 mod service;
 
@@ -12,6 +13,7 @@ pub use service::{Limits, Service};
 use crate::{
     bridge,
     pool::{Denied, Grant, Wish},
+    socket::Opened,
     story::Story,
     stream::Live,
     upstream::{Coming, whole},
@@ -22,6 +24,7 @@ use pollux_sdk::{
     At, Call, Cause, Effect, Emit, Event, HeaderMap, Next, Refusal, Shape, StatusCode, Verdict,
 };
 use std::{
+    fmt,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
@@ -44,6 +47,8 @@ pub enum Body {
     Whole(Bytes),
     /// Bit by bit; the lease and the story travel in it.
     Stream(Box<Live>),
+    /// None: a socket stands.
+    Socket(Box<Opened>),
 }
 
 /// One request on its way through the attempts.
@@ -62,6 +67,8 @@ pub struct Relay {
 /// What one attempt came to.
 enum Outcome {
     Done(Answer),
+    /// Upstream does not do this at all; nobody is to blame.
+    Unoffered(Answer),
     Failed(Failed, Grant),
     Unprepared,
 }
@@ -82,6 +89,11 @@ impl Relay {
         answer
     }
 
+    /// Opens a socket upstream; the story goes on with it.
+    pub async fn open(self, story: &mut Story) -> Answer {
+        self.attempts(story).await
+    }
+
     async fn attempts(mut self, story: &mut Story) -> Answer {
         for _ in 0..=self.service.limits.retries {
             let waiting = Instant::now();
@@ -99,6 +111,7 @@ impl Relay {
                     story.metrics().served(self.service.id());
                     return answer;
                 }
+                Ok(Outcome::Unoffered(answer)) => return answer,
                 Ok(Outcome::Unprepared) => {}
                 Ok(Outcome::Failed(failed, grant)) => {
                     if let Some(answer) = self.judge(failed, grant, story) {
@@ -139,8 +152,11 @@ impl Relay {
                 return Ok(Outcome::Unprepared);
             }
         };
+        if self.call.shape == Shape::Socket {
+            return Ok(self.dial(attempt, grant, story).await);
+        }
         let limits = &self.service.limits;
-        let coming = match self.service.upstream.open(attempt.request, limits.response).await {
+        let coming = match self.service.upstream.open(attempt.request, grant.proxy(), limits.response).await {
             Ok(coming) => coming,
             Err(error) => {
                 tracing::warn!(request_id = %story.id, error = %error.text, sent = error.sent, "upstream gave no reply");
@@ -216,6 +232,7 @@ impl Relay {
         let verdict = failed.judge(self.service.provider.as_ref(), &self.call);
         let id = grant.id();
         story.metrics().failed(self.service.id(), &verdict);
+        story.metrics().trouble(self.service.id(), Trouble(failed.cause));
         tracing::info!(
             request_id = %story.id,
             provider = self.service.provider.descriptor().id,
@@ -248,7 +265,15 @@ impl Relay {
     /// No attempt is left: the upstream's own last failure, or why there was none.
     fn give_up(&mut self, denied: Option<Denied>, story: &mut Story) -> Answer {
         story.verdict = "exhausted";
+        if let Some(denied) = denied {
+            story.metrics().trouble(self.service.id(), denied.told());
+        }
         match (self.last.take(), denied) {
+            // Another account would serve this client, only not now.
+            (
+                Some((_, Verdict { effect: Effect::Unfit(_), .. })),
+                Some(denied @ (Denied::Cooling(_) | Denied::Busy)),
+            ) => fault_answer(&self.call, &denied.fault(&self.call, SystemTime::now())),
             (Some((failed, verdict)), denied) => {
                 let soonest = denied.and_then(Denied::soonest);
                 failed.answer(&self.service, &self.call, &verdict, soonest)
@@ -257,6 +282,20 @@ impl Relay {
                 let fault = denied.unwrap_or(Denied::Empty).fault(&self.call, SystemTime::now());
                 fault_answer(&self.call, &fault)
             }
+        }
+    }
+}
+
+/// A failed attempt in our own words.
+struct Trouble(Cause);
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Cause::Status(status) => write!(f, "upstream answered {}", status.as_u16()),
+            Cause::Event => f.write_str("upstream's answer was an error"),
+            Cause::Unsent => f.write_str("upstream could not be reached"),
+            _ => f.write_str("upstream broke off"),
         }
     }
 }

@@ -9,8 +9,8 @@ use crate::{
     serve::{self, Context, Owner},
     usage,
 };
-use actix_web::{HttpRequest, Resource, http::Method, web};
-use pollux_dialect::{endpoints, versions};
+use actix_web::{HttpRequest, HttpResponse, Resource, http::Method, web};
+use pollux_dialect::{endpoints, knocks, versions};
 use pollux_sdk::{Operation, Provider, Redirect};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -89,7 +89,9 @@ fn callback_paths(provider: &dyn Provider) -> Vec<String> {
         Some(Redirect::Here { path, .. } | Redirect::Loopback(_, path)) => {
             vec![(*path).to_owned(), format!("/{}{path}", about.id)]
         }
-        _ => Vec::new(),
+        // For who has no browser: code and state, as the vendor's page shows them.
+        Some(Redirect::Page(_)) => vec![format!("/{}/auth/callback", about.id)],
+        None => Vec::new(),
     }
 }
 
@@ -137,6 +139,10 @@ fn resource_at(path: &str, context: &Arc<Context>) -> Resource {
 
 fn mount_host_paths(app: &mut web::ServiceConfig, context: &Arc<Context>, service: &Arc<Service>) {
     let about = service.provider.descriptor();
+    for path in about.dialects.iter().flat_map(|dialect| knocks(*dialect)) {
+        let base = resource_at(&format!("/{}{path}", about.id), context);
+        app.service(base.route(web::head().to(|| ready(HttpResponse::Ok().finish()))));
+    }
     let desk = Desk { logins: Arc::clone(&context.logins), service: Arc::clone(service) };
     let (shared, adding) = (Arc::clone(context), Arc::clone(service));
     app.service(resource_at(&format!("/{}/resource:add", about.id), context).route(web::post().to(

@@ -25,7 +25,10 @@ pub fn run() -> ExitCode {
     };
     let system = actix_web::rt::System::new();
     if let Command::Accounts(command) = cli.command() {
-        return system.block_on(cli::accounts(&settings, command));
+        return system.block_on(cli::accounts(&settings, &providers, command));
+    }
+    if let Command::Login(command) = cli.command() {
+        return system.block_on(cli::login(&settings, &providers, command));
     }
     if let Err(error) = log::start(&settings.basic) {
         return complain(&error, true);
@@ -65,7 +68,13 @@ fn configure(cli: &Cli) -> Result<Configured, String> {
     let sources = Sources { file: cli.config(), environment: &environment, linked: &ids };
     if !matches!(cli.command(), Command::Serve) {
         let settings = Settings::load(sources).map_err(text)?;
-        return Ok((settings, BTreeMap::new()));
+        // An account can be looked at whatever is wrong with its provider's section.
+        let lenient = matches!(cli.command(), Command::Accounts(_));
+        return match settings.build_providers(&linked) {
+            Ok(providers) => Ok((settings, providers)),
+            Err(_) if lenient => Ok((settings, BTreeMap::new())),
+            Err(error) => Err(text(error)),
+        };
     }
     let (settings, created) = Settings::start(sources).map_err(text)?;
     let providers = settings.build_providers(&linked).map_err(text)?;

@@ -7,13 +7,14 @@ mod lists;
 
 pub use answer::{fault, respond};
 pub use body::read as read_body;
-pub use context::{Busy, Context, request_id};
+pub use context::{Busy, Context, Phase, request_id};
 
 use crate::{
     auth, bridge,
     pool::Wish,
     relay::{Relay, Service},
     server::Leaving,
+    socket,
     story::{Story, masked},
 };
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -59,7 +60,7 @@ pub async fn serve(
         return refuse(story, "unsupported", &Fault::unsupported(method));
     }
     if first.endpoint.shape == Some(Shape::Socket) {
-        return refuse(story, "no_socket", &Fault::upgrade_required());
+        return socket::serve(context, first.clone(), request, payload, story).await;
     }
     let body = match body::read(&request, payload, context.settings.basic.body_limit).await {
         Ok(body) => Payload::new(body),
@@ -75,13 +76,8 @@ pub async fn serve(
         (story.status, story.verdict) = (answer.status.as_u16(), "local");
         return respond(answer, call.shape, &id, Leaving::default());
     }
-    let models = &first.service.provider.descriptor().models;
-    if call.model.is_empty() {
-        return refuse(story, "bad_body", &Fault::bad_request(Some("model"), "`model` is required"));
-    }
-    if !models.iter().any(|model| model.id == call.model) {
-        let known: Vec<&str> = models.iter().map(|model| model.id.as_str()).collect();
-        return refuse(story, "unknown_model", &Fault::unknown_model(dialect, &call.model, &known));
+    if let Some((word, refusal)) = unserved(&first.service, &call) {
+        return refuse(story, word, &refusal);
     }
     let wish = Wish { model: call.model.clone(), session: facts.session, follows: facts.follows };
     let call = Arc::new(call);
@@ -95,8 +91,21 @@ pub async fn serve(
     respond(answer, call.shape, &id, leaving)
 }
 
+/// Why the call's model is not served here, if so: a word for the log, and what the client is told.
+pub fn unserved(service: &Service, call: &Call) -> Option<(&'static str, Fault)> {
+    if call.model.is_empty() {
+        return Some(("bad_body", Fault::bad_request(Some("model"), "`model` is required")));
+    }
+    let models = &service.provider.descriptor().models;
+    if models.iter().any(|model| model.id == call.model) {
+        return None;
+    }
+    let known: Vec<&str> = models.iter().map(|model| model.id.as_str()).collect();
+    Some(("unknown_model", Fault::unknown_model(call.endpoint.dialect, &call.model, &known)))
+}
+
 /// Makes a call of what came in.
-fn ask(owner: &Owner, request: &HttpRequest, body: Payload) -> (Facts, Call) {
+pub fn ask(owner: &Owner, request: &HttpRequest, body: Payload) -> (Facts, Call) {
     let provider = &owner.service.provider;
     let query = auth::without_key(request.query_string());
     let headers = bridge::headers(request.headers());

@@ -6,7 +6,7 @@ pub use leaving::Leaving;
 
 use crate::{
     routes::{self, Table},
-    serve::{self, Context},
+    serve::{self, Context, Phase},
 };
 use actix_web::{App, HttpRequest, HttpServer, dev::ServerHandle, rt::net::TcpStream, web};
 use socket2::SockRef;
@@ -24,6 +24,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(75);
 const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
 /// A client that takes no byte for so long is gone.
 const STALLED: Duration = Duration::from_mins(2);
+/// For sockets to say that they are cut off.
+const LAST_WORD: Duration = Duration::from_millis(500);
 /// Forms and small JSON of our own pages.
 const FORM_BYTES: usize = 64 << 10;
 const CONNECTIONS_PER_WORKER: usize = 25_000;
@@ -73,18 +75,28 @@ impl Server {
 
     /// Stops accepting, lets running requests end for up to `grace`, then closes.
     pub async fn stop(self, grace: Duration) {
-        self.context.draining.store(true, Ordering::Release);
+        self.context.phase.send_replace(Phase::Draining);
         self.handle.pause().await;
-        let until = Instant::now() + grace;
-        let running = || self.context.running.load(Ordering::Acquire);
-        while running() > 0 && Instant::now() < until {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        let cut = running();
+        self.emptied(grace).await;
+        let cut = self.running();
         if cut > 0 {
             tracing::warn!(cut, "grace is over, running requests are cut off");
+            self.context.phase.send_replace(Phase::Cutting);
+            self.emptied(LAST_WORD).await;
         }
         self.handle.stop(cut == 0).await;
+    }
+
+    fn running(&self) -> usize {
+        self.context.running.load(Ordering::Acquire)
+    }
+
+    /// Waits until nothing runs, for no longer than `limit`.
+    async fn emptied(&self, limit: Duration) {
+        let until = Instant::now() + limit;
+        while self.running() > 0 && Instant::now() < until {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 mod environment;
 mod first_run;
 mod layers;
+mod legacy;
 mod problem;
 mod providers;
 mod read;
@@ -15,6 +16,7 @@ pub use crate::pool::Strategy;
 use crate::usage::{Keep, PriceList, Subscriptions};
 pub use environment::Environment;
 pub use first_run::welcome;
+pub use legacy::{Table as LegacyTable, tables as legacy_tables};
 pub use problem::{Problem, SettingsError};
 pub use providers::ProviderSettings;
 
@@ -44,6 +46,8 @@ pub struct Settings {
     pub providers: BTreeMap<String, ProviderSettings>,
     /// What the operator should know at start though it is no error.
     pub notes: Vec<String>,
+    /// What was understood of an older system's settings.
+    pub news: Vec<String>,
 }
 
 /// `[basic]`.
@@ -63,6 +67,8 @@ pub struct Basic {
     pub pollux_key: Secret,
     /// What the admin API wants; `None` switches it off.
     pub admin_key: Option<Secret>,
+    /// Whether programs of this machine need no key.
+    pub local: bool,
     /// Whether login cookies travel over plain HTTP.
     pub insecure_cookie: bool,
     /// Whether `/metrics` and `/status` are for everybody.
@@ -92,6 +98,21 @@ pub struct Pool {
     pub acquire_timeout: Duration,
     /// How long an idle session keeps its account.
     pub session_ttl: Duration,
+    /// Folders of credential files.
+    pub credentials_dirs: Vec<PathBuf>,
+    /// Whether tokens are renewed.
+    pub refresh: bool,
+    /// Models that rest together.
+    pub groups: Vec<Group>,
+}
+
+/// `[[pool.groups]]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Group {
+    /// For people.
+    pub name: String,
+    /// At least one; none of them is in another group.
+    pub models: Vec<String>,
 }
 
 /// `[upstream]`.
@@ -103,6 +124,10 @@ pub struct Upstream {
     pub response_timeout: Duration,
     /// The longest silence within a stream.
     pub stream_idle_timeout: Duration,
+    /// The longest time a socket may be idle.
+    pub socket_idle_timeout: Duration,
+    /// Between two pings of a socket's ends.
+    pub socket_ping_interval: Duration,
 }
 
 /// `[usage]`.
@@ -163,7 +188,10 @@ impl Settings {
     /// As `load`, and where the file cannot be written.
     pub fn start(sources: Sources<'_>) -> Result<(Self, bool), SettingsError> {
         let created = first_run::write_missing(sources)?;
-        Ok((Self::load(sources)?, created))
+        let layers = Layers::read(sources)?;
+        let settings = read::settings(&layers, sources)?;
+        first_run::make_folder(&layers)?;
+        Ok((settings, created))
     }
 
     /// Each value and where it came from, secrets masked.

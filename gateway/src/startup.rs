@@ -5,23 +5,25 @@ mod failure;
 mod services;
 
 pub use failure::StartError;
+pub(crate) use services::{account_io, service_of};
 
 use crate::{
     auth::Key,
     login::{Logins, Loopback},
     metrics::Metrics,
     routes,
-    serve::Context,
+    serve::{Context, Phase},
     server::Server,
-    settings::Settings,
-    store::{Opening, Row, Store},
+    settings::{Basic, Settings},
+    store::{Opening, Row, Store, StoreError},
+    takeover,
     usage::{Recorder, Writer},
 };
 use pollux_sdk::{Provider, Redirect, Secret};
 use std::{
     collections::BTreeMap,
     net::{SocketAddr, TcpListener},
-    sync::{Arc, atomic::AtomicBool},
+    sync::Arc,
     time::SystemTime,
 };
 use tokio::{sync::watch, task::JoinSet};
@@ -53,13 +55,8 @@ impl Gateway {
         })?;
         listener.set_nonblocking(true).map_err(StartError::Io)?;
         let port = listener.local_addr().map_err(StartError::Io)?.port();
-        let sealing = std::env::var("POLLUX_SEALING_KEY").ok().filter(|key| !key.is_empty()).map(Secret::new);
-        let store = Store::open(Opening {
-            url: &basic.database_url,
-            key_file: basic.key_file.as_deref(),
-            key: sealing.as_ref(),
-        })
-        .await?;
+        let store = open_store(basic).await?;
+        takeover::take_over(&store, &providers).await?;
         let metrics = Arc::new(Metrics::new().map_err(|error| StartError::Io(std::io::Error::other(error)))?);
         let services = services::build(&settings, providers, &store, &metrics)?;
         let table = Arc::new(routes::table(&services)?);
@@ -85,7 +82,7 @@ impl Gateway {
             services,
             logins,
             store: store.clone(),
-            draining: AtomicBool::new(false),
+            phase: watch::Sender::new(Phase::Serving),
             running: Arc::default(),
             metrics,
             usage,
@@ -113,6 +110,16 @@ impl Gateway {
     }
 }
 
+/// Opens the database of this configuration.
+pub(crate) async fn open_store(basic: &Basic) -> Result<Store, StoreError> {
+    let sealing = std::env::var("POLLUX_SEALING_KEY").ok().filter(|key| !key.is_empty()).map(Secret::new);
+    let opening =
+        Opening { url: &basic.database_url, key_file: basic.key_file.as_deref(), key: sealing.as_ref() };
+    // Whoever opens it first: an older system's database is copied before anything in it changes.
+    takeover::back_up(&basic.database_url).await?;
+    Store::open(opening).await
+}
+
 /// Logins that were open when the last process ended still find their port.
 async fn reopen(
     store: &Store,
@@ -135,6 +142,9 @@ async fn reopen(
 
 /// What the owner wants to see first: accounts by state.
 fn announce(settings: &Settings, rows: &[Row]) {
+    for news in &settings.news {
+        tracing::info!("{news}");
+    }
     for note in &settings.notes {
         tracing::warn!("{note}");
     }

@@ -8,9 +8,11 @@ mod cooldowns;
 mod entity;
 mod error;
 mod key;
+mod limits;
 mod location;
 mod logins;
 mod merge;
+mod older;
 mod readings;
 mod refresh;
 mod row;
@@ -23,6 +25,7 @@ mod vault;
 
 pub use error::StoreError;
 pub use logins::LoginRow;
+pub use older::{Inherited, OlderRow, OlderTable, back_up_older, read_older};
 pub use row::{Newcomer, Row, State, TokenHash};
 pub use usage::{
     Common, DAY, Dimension, Filter, Group, HOUR, Horizons, Measures, Outcome, Part, Query, Source, Statuses,
@@ -100,6 +103,11 @@ impl Store {
         turn.commit().await?;
         let instance = format!("{:032x}", rand::random::<u128>());
         Ok(Self(Arc::new(Inner { db, sealer, instance, _claim: claim })))
+    }
+
+    /// Whether the database answers.
+    pub async fn is_there(&self) -> bool {
+        self.0.db.ping().await.is_ok()
     }
 
     /// Lets go of the database. Verbs fail from here on.

@@ -33,6 +33,11 @@ pub struct Story {
     first_byte: Option<Instant>,
     /// Language of the route.
     pub dialect: &'static str,
+    /// Which answer of a socket it is.
+    pub turn: Option<u64>,
+    /// The code with which a socket was closed.
+    pub close: Option<u16>,
+    untold: bool,
     busy: Busy,
 }
 
@@ -55,6 +60,9 @@ impl Story {
             began: Instant::now(),
             first_byte: None,
             dialect: "",
+            turn: None,
+            close: None,
+            untold: false,
             busy,
         }
     }
@@ -62,6 +70,11 @@ impl Story {
     /// What is counted.
     pub fn metrics(&self) -> &Metrics {
         self.busy.metrics()
+    }
+
+    /// It goes on under another name.
+    pub fn untold(mut self) {
+        self.untold = true;
     }
 
     /// The first byte for the client is there.
@@ -76,8 +89,13 @@ impl Drop for Story {
             |at: Instant| u64::try_from(at.duration_since(self.began).as_millis()).unwrap_or(u64::MAX);
         let now = Instant::now();
         let since = |at: Instant| at.duration_since(self.began);
+        if self.untold {
+            return;
+        }
         let metrics = self.busy.metrics();
-        metrics.request(self.provider, self.dialect, self.status, since(now), self.first_byte.map(since));
+        // A socket's request is over with its handshake; what it carries is counted by itself.
+        let served = if self.status == 101 { self.first_byte.unwrap_or(now) } else { now };
+        metrics.request(self.provider, self.dialect, self.status, since(served), self.first_byte.map(since));
         if let Some(usage) = &self.usage {
             metrics.tokens(self.provider, usage);
         }
@@ -105,6 +123,8 @@ impl Drop for Story {
             attempts = self.attempts,
             verdict = self.verdict,
             status = self.status,
+            turn = self.turn,
+            close = self.close,
             first_byte_ms = self.first_byte.map(millis),
             total_ms = millis(now),
             tokens_in = self.usage.map(|usage| usage.input),

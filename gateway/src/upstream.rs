@@ -6,20 +6,27 @@
 mod account_io;
 mod client;
 mod pace;
+mod proxies;
+mod socket;
 
 pub use account_io::AccountIo;
 pub use client::{Profile, install_crypto};
+pub use proxies::{is_proxy, shown};
+pub use socket::{Dialled, Wire};
 
 use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt, stream::BoxStream};
-use pollux_sdk::{HeaderMap, Request, StatusCode};
+use pollux_sdk::{HeaderMap, Request, Secret, StatusCode};
+use proxies::Clients;
 use std::{fmt, time::Duration};
 use tokio::time::timeout;
 
 /// The transport of one provider's relayed requests.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Upstream {
-    client: reqwest::Client,
+    clients: Clients,
+    /// Upgrades are a matter of HTTP/1.1.
+    sockets: Clients,
 }
 
 /// A reply whose body is still coming.
@@ -67,26 +74,40 @@ impl Upstream {
     /// # Errors
     /// Fails on a proxy that cannot be used.
     pub fn new(profile: &Profile) -> Result<Self, reqwest::Error> {
-        Ok(Self { client: profile.client()? })
+        let sockets = Profile { multiplexing: false, ..profile.clone() };
+        Ok(Self {
+            clients: Clients::new(profile, Profile::client)?,
+            sockets: Clients::new(&sockets, Profile::client)?,
+        })
     }
 
-    /// Sends, and waits for the head.
+    /// Sends, by the account's own proxy where it has one, and waits for the head.
     ///
     /// # Errors
     /// Says whether the request may have reached upstream.
-    pub async fn open(&self, request: Request, limit: Duration) -> Result<Coming, NoReply> {
-        let sent = self
-            .client
-            .request(request.method, request.url)
-            .headers(request.headers)
-            .body(request.body)
-            .send();
-        let reply = timeout(limit, sent)
-            .await
-            .map_err(|_| NoReply { sent: true, text: format!("no answer within {limit:?}") })?
-            .map_err(no_reply)?;
+    pub async fn open(
+        &self,
+        request: Request,
+        proxy: Option<&Secret>,
+        limit: Duration,
+    ) -> Result<Coming, NoReply> {
+        let client = self.clients.by(proxy).map_err(no_reply)?;
+        let sent = client.request(request.method, request.url).headers(request.headers);
+        head(sent.body(request.body), limit).await.map(Coming::from)
+    }
+}
+
+async fn head(request: reqwest::RequestBuilder, limit: Duration) -> Result<reqwest::Response, NoReply> {
+    timeout(limit, request.send())
+        .await
+        .map_err(|_| NoReply { sent: true, text: format!("no answer within {limit:?}") })?
+        .map_err(no_reply)
+}
+
+impl From<reqwest::Response> for Coming {
+    fn from(reply: reqwest::Response) -> Self {
         let (status, headers) = (reply.status(), reply.headers().clone());
-        Ok(Coming { status, headers, body: reply.bytes_stream().boxed() })
+        Self { status, headers, body: reply.bytes_stream().boxed() }
     }
 }
 

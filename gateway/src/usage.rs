@@ -14,6 +14,8 @@ mod spans;
 mod subscriptions;
 mod writer;
 
+#[cfg(test)]
+pub use api::ADMIN_PATHS;
 pub use api::mount;
 pub use cost::{Entry, PriceList};
 pub use record::{Recorder, Used};

@@ -5,6 +5,7 @@
 
 mod m0001_accounts;
 mod m0002_readings;
+mod m0003_limits;
 mod m0005_usage;
 
 pub use sea_orm_migration::{MigrationTrait, MigratorTrait};
@@ -16,6 +17,11 @@ pub struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m0001_accounts::Step), Box::new(m0002_readings::Step), Box::new(m0005_usage::Step)]
+        vec![
+            Box::new(m0001_accounts::Step),
+            Box::new(m0002_readings::Step),
+            Box::new(m0003_limits::Step),
+            Box::new(m0005_usage::Step),
+        ]
     }
 }

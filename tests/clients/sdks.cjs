@@ -1,8 +1,9 @@
-// One scenario with OpenAI's or Google's JavaScript SDK, named on the command line. Prints what it saw as JSON.
+// One scenario with OpenAI's, Google's or Anthropic's JavaScript SDK, named on the command line. Prints what it saw as JSON.
 const { BASE_URL: base, API_KEY: key } = process.env;
 
 const openai = () => new (require("openai").OpenAI)({ baseURL: base, apiKey: key });
 const google = () => new (require("@google/genai").GoogleGenAI)({ apiKey: key, httpOptions: { baseUrl: base } });
+const anthropic = () => new (require("@anthropic-ai/sdk").Anthropic)({ baseURL: base, apiKey: key });
 const prompt = "say PONG-7731";
 
 const scenarios = {
@@ -28,6 +29,16 @@ const scenarios = {
     const listed = [];
     for await (const model of await models.list()) listed.push(model.name);
     return { unary: unary.text, stream: text, tokens: counted.totalTokens, models: listed };
+  },
+  async anthropic() {
+    const { messages, models } = anthropic();
+    const talk = { model: "claude-opus-5-5", messages: [{ role: "user", content: prompt }] };
+    const unary = await messages.create({ ...talk, max_tokens: 1024 });
+    const stream = await messages.stream({ ...talk, max_tokens: 1024 }).finalText();
+    const counted = await messages.countTokens(talk);
+    const listed = [];
+    for await (const model of models.list()) listed.push(model.id);
+    return { unary: unary.content[0].text, stream, tokens: counted.input_tokens, models: listed };
   },
   async broken() {
     const asked = { model: "gemini-2.5-flash", contents: prompt };

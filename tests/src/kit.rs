@@ -28,6 +28,9 @@ mod log;
 mod postgres;
 mod program;
 mod raw;
+mod session;
+mod socket;
+mod socks;
 mod sse;
 mod stage;
 
@@ -42,8 +45,11 @@ pub use installed::installed;
 pub use log::Log;
 pub use program::{Program, Run, Running};
 pub use raw::{Closing, Raw};
+pub use session::Session;
+pub use socket::{Refused, Socket};
+pub use socks::Socks;
 pub use sse::{End, Event, Events};
-pub use stage::{Stage, contents};
+pub use stage::{Stage, contents, messages};
 
 /// Asks until the answer is yes, and tells whether it was within the limit.
 pub async fn wait_until<F, Fut>(mut condition: F, limit: Duration) -> bool

@@ -8,5 +8,6 @@
 #![recursion_limit = "256"]
 
 pub mod conformance;
+pub mod frames;
 pub mod kit;
 pub mod simulator;

@@ -1,4 +1,5 @@
-//! The vendors, simulated in this process: Google (OAuth, Code Assist) and `OpenAI` (OAuth, the Codex backend).
+//! The vendors, simulated in this process: Google (OAuth, Code Assist), `OpenAI` (OAuth, the Codex backend) and
+//! Anthropic (OAuth, the Messages API).
 //!
 //! Each vendor listens on a loopback port of its own, so that a request sent to the wrong one fails. The
 //! simulator runs on threads of its own and needs no runtime of its user; dropping it closes everything.
@@ -23,6 +24,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+pub mod anthropic;
 mod deliver;
 mod fault;
 pub mod google;
@@ -45,12 +47,13 @@ pub use reply::{Body, Reply};
 pub use script::{Answer, Script, TOOL_MARKER, TOOL_OUTPUT};
 pub use token::{challenge, claims, jwt};
 
-/// Both vendors, running until dropped.
+/// All vendors, running until dropped.
 #[derive(Debug)]
 pub struct Simulator {
     world: Arc<World>,
     google: SocketAddr,
     openai: SocketAddr,
+    anthropic: SocketAddr,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -62,8 +65,10 @@ pub(crate) struct World {
     record: Record,
     google_script: Script,
     openai_script: Script,
+    anthropic_script: Script,
     google: Mutex<google::State>,
     openai: Mutex<openai::State>,
+    anthropic: Mutex<anthropic::State>,
 }
 
 impl World {
@@ -71,19 +76,19 @@ impl World {
         match vendor {
             Vendor::Google => &self.google_script,
             Vendor::OpenAi => &self.openai_script,
+            Vendor::Anthropic => &self.anthropic_script,
         }
     }
 }
 
 impl Simulator {
-    /// Starts both vendors on free ports.
+    /// Starts all vendors on free ports.
     #[must_use]
     pub fn start() -> Self {
-        Self::start_on(0, 0).expect("a free loopback port can be bound")
+        Self::launch().expect("a free loopback port can be bound")
     }
 
-    /// Starts Google and `OpenAI` on these ports, zero meaning a free one.
-    pub fn start_on(google: u16, openai: u16) -> io::Result<Self> {
+    fn launch() -> io::Result<Self> {
         let world = Arc::new(World::default());
         let (stop, stopped) = oneshot::channel();
         let (ready, started) = std::sync::mpsc::channel();
@@ -95,21 +100,26 @@ impl Simulator {
                 Err(error) => return drop(ready.send(Err(error))),
             };
             runtime.block_on(async {
-                let bound = async { Ok((server::bind(google).await?, server::bind(openai).await?)) };
-                match bound.await {
-                    Err(error) => drop(ready.send(Err(error))),
-                    Ok(((google, google_at), (openai, openai_at))) => {
-                        tokio::spawn(server::accept(google, Vendor::Google, Arc::clone(&shared)));
-                        tokio::spawn(server::accept(openai, Vendor::OpenAi, shared));
-                        let _ = ready.send(Ok((google_at, openai_at)));
-                        let _ = stopped.await;
+                let mut addresses = Vec::new();
+                for vendor in [Vendor::Google, Vendor::OpenAi, Vendor::Anthropic] {
+                    match server::bind().await {
+                        Err(error) => return drop(ready.send(Err(error))),
+                        Ok((listener, address)) => {
+                            tokio::spawn(server::accept(listener, vendor, Arc::clone(&shared)));
+                            addresses.push(address);
+                        }
                     }
                 }
+                let _ = ready.send(Ok(addresses));
+                let _ = stopped.await;
             });
             runtime.shutdown_timeout(Duration::from_secs(1));
         })?;
-        let (google, openai) = started.recv().map_err(io::Error::other)??;
-        Ok(Self { world, google, openai, stop: Some(stop), thread: Some(thread) })
+        let addresses = started.recv().map_err(io::Error::other)??;
+        let [google, openai, anthropic] = addresses[..] else {
+            return Err(io::Error::other("a vendor is missing"));
+        };
+        Ok(Self { world, google, openai, anthropic, stop: Some(stop), thread: Some(thread) })
     }
 
     /// Google's origin, for `api_url` as well as for the OAuth endpoints.
@@ -122,6 +132,11 @@ impl Simulator {
         format!("http://{}", self.openai)
     }
 
+    /// Anthropic's origin, for `api_url` as well as for the OAuth endpoints.
+    pub fn anthropic_url(&self) -> String {
+        format!("http://{}", self.anthropic)
+    }
+
     /// Google's accounts, models and clients.
     pub fn google(&self) -> google::Google {
         google::Google::new(Arc::clone(&self.world))
@@ -130,6 +145,11 @@ impl Simulator {
     /// `OpenAI`'s accounts, models and client.
     pub fn openai(&self) -> openai::OpenAi {
         openai::OpenAi::new(Arc::clone(&self.world))
+    }
+
+    /// Anthropic's accounts, models and client.
+    pub fn anthropic(&self) -> anthropic::Anthropic {
+        anthropic::Anthropic::new(Arc::clone(&self.world))
     }
 
     /// Everything received so far.

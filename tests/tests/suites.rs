@@ -7,6 +7,7 @@ mod suites {
     mod auth;
     mod bodies;
     mod browser;
+    mod claude;
     mod clients;
     mod command_line;
     mod conformance;
@@ -16,9 +17,15 @@ mod suites {
     mod enrolment;
     mod errors;
     mod ingestion;
+    mod legacy;
+    mod legacy_database;
+    mod legacy_groups;
+    mod limits;
     mod login;
+    mod login_cli;
     mod logs;
     mod operator;
+    mod operator_tools;
     mod owner;
     mod quota;
     mod refresh;
@@ -26,6 +33,8 @@ mod suites {
     mod settings;
     mod shutdown;
     mod smoke;
+    mod sockets;
+    mod sockets_down;
     mod sticky;
     mod storage;
     mod streams;

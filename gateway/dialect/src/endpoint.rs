@@ -61,6 +61,15 @@ pub const fn versions(dialect: Dialect) -> &'static [&'static str] {
     }
 }
 
+/// Where clients of `dialect` knock with HEAD, below the base they were given, before their first request. They
+/// send no key with it, and any 2xx will do (Claude Code 2.1.197 and 2.1.329).
+pub const fn knocks(dialect: Dialect) -> &'static [&'static str] {
+    match dialect {
+        Dialect::Messages => &["", "/", "/api/hello"],
+        _ => &[],
+    }
+}
+
 /// Every route that clients of `dialect` know, supported by a provider or not.
 pub fn endpoints(dialect: Dialect) -> Vec<Endpoint> {
     use Operation::{Compact, CountTokens, Embed, Generate, Models};
@@ -76,7 +85,9 @@ pub fn endpoints(dialect: Dialect) -> Vec<Endpoint> {
         ],
         Dialect::Chat => vec![post("/chat/completions", Generate), post("/embeddings", Embed), models],
         Dialect::Messages => {
-            vec![post("/messages", Generate), post("/messages/count_tokens", CountTokens), models]
+            let count = post("/messages/count_tokens", CountTokens).shaped(Shape::Whole);
+            let model = Endpoint::get("/models/{model}", Models, dialect);
+            vec![post("/messages", Generate), count, model, models]
         }
         Dialect::Gemini => vec![
             post("/models/{model}:generateContent", Generate).shaped(Shape::Whole),

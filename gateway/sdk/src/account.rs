@@ -19,7 +19,7 @@ pub struct Credential {
     pub refresh: Option<Secret>,
     /// End of `access`; `None` means it does not expire.
     pub expires_at: Option<SystemTime>,
-    /// What only the provider reads (but `plan`): project, its own client. Secrets are fine here.
+    /// What only the provider reads (but `plan` and `tier`): project, its own client. Secrets are fine here.
     #[serde(default)]
     pub extra: Map<String, Value>,
 }
@@ -51,10 +51,10 @@ impl Credential {
     pub fn extra(&self, key: &str) -> Option<&str> {
         self.extra.get(key)?.as_str()
     }
-    /// What the vendor calls the account's plan: the member `plan` of `extra`, which the host reads too, as plans
-    /// have prices.
-    pub fn plan(&self) -> Option<&str> {
-        self.extra("plan")
+    /// What the vendor calls the account's plan, the finer word first: the members `tier` and `plan` of `extra`, which
+    /// the host reads too, as plans have prices.
+    pub fn plans(&self) -> impl Iterator<Item = &str> {
+        ["tier", "plan"].into_iter().filter_map(|name| self.extra(name))
     }
     /// The access token.
     ///
@@ -141,6 +141,39 @@ pub enum Grant<'a> {
     },
     /// The refresh token of a stored account. The answer's `None`s and missing `extra` keys leave what is stored.
     Refresh(&'a Credential),
+}
+
+/// A login that a person finishes in a browser anywhere, by a code (RFC 8628 and its relatives).
+#[derive(Debug, Clone)]
+pub struct Device {
+    /// The vendor's page.
+    pub page: String,
+    /// What the person enters there.
+    pub code: String,
+    /// What the vendor knows this login by.
+    pub handle: Secret,
+    /// How long to wait between two questions.
+    pub interval: Duration,
+    /// How long the code is good for.
+    pub life: Duration,
+}
+
+/// How such a login stands.
+#[derive(Debug, Clone)]
+pub enum Approval {
+    /// Nobody has entered the code yet.
+    Pending,
+    /// Nor yet, and the questions come too fast.
+    SlowDown,
+    /// A code for [`Grant::Code`].
+    Given {
+        /// Code.
+        code: Secret,
+        /// PKCE verifier that the vendor made.
+        verifier: Secret,
+        /// The redirect address that belongs to it.
+        redirect_uri: String,
+    },
 }
 
 /// Why an account operation failed.

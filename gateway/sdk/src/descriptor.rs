@@ -8,6 +8,9 @@ pub struct Descriptor {
     pub id: &'static str,
     /// Name for people.
     pub title: &'static str,
+    /// What its users call such accounts in lists and files: `codex`, `gemini`, `claude`. Providers of one family
+    /// share it.
+    pub kind: &'static str,
     /// The languages it speaks upstream, the preferred first. Their whole surface is mounted under `/{id}`.
     pub dialects: &'static [Dialect],
     /// Operations it supports; the others of the dialect answer 501.

@@ -68,6 +68,9 @@ pub enum Effect {
     Suspend(Reason),
     /// This account does not have this model.
     DropModel,
+    /// Nothing: the account is in order, only not for clients like this one. If no other account serves the
+    /// request, the client is told the reason.
+    Unfit(Reason),
 }
 
 /// How far a cooldown reaches.

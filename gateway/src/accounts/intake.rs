@@ -1,8 +1,12 @@
 use super::Keeper;
+use crate::limits::{Mistake, Wanted};
 use crate::store::{Newcomer, Row, State, StoreError};
 use pollux_sdk::{AccountError, Credential, Grant};
 use serde_json::Value;
-use std::{sync::PoisonError, time::Duration};
+use std::{
+    sync::PoisonError,
+    time::{Duration, SystemTime},
+};
 
 /// Entries of one `resource:add`.
 const ENTRIES: usize = 10_000;
@@ -20,14 +24,17 @@ pub struct Origin {
 #[derive(Debug, thiserror::Error)]
 pub enum IntakeError {
     /// The body has another shape.
-    #[error("the body must be a JSON array of objects, each with a `refresh_token`")]
+    #[error("the body must be a JSON array of objects, each with a `refresh_token` or an `api_key`")]
     NotAnArray,
     /// More than one call may bring.
     #[error("at most {ENTRIES} entries at a time")]
     TooMany,
     /// An entry has no token that this provider knows.
-    #[error("entry {0} has no `refresh_token`; nothing was stored")]
+    #[error("entry {0} has no `refresh_token`, nor an `api_key` that serves here; nothing was stored")]
     Entry(usize),
+    /// An entry's limits cannot be.
+    #[error("entry {0}: {1}; nothing was stored")]
+    Limits(usize, Mistake),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -43,13 +50,17 @@ impl Keeper {
         if entries.len() > ENTRIES {
             return Err(IntakeError::TooMany);
         }
-        let credentials: Vec<Credential> = entries
-            .iter()
-            .enumerate()
-            .map(|(index, entry)| self.provider.import(entry).ok_or(IntakeError::Entry(index)))
-            .collect::<Result<_, _>>()?;
-        let rows = self.admit(credentials, origin).await?;
-        tracing::info!(provider = self.id(), entries = entries.len(), origin = %origin.address, "accounts taken in");
+        let read = |(index, entry): (usize, &Value)| {
+            let mut entry = entry.clone();
+            let limits = entry.as_object_mut().map_or(Ok(Wanted::default()), Wanted::take);
+            let limits = limits.map_err(|mistake| IntakeError::Limits(index, mistake))?;
+            let credential = self.provider.import(&entry).ok_or(IntakeError::Entry(index))?;
+            Ok((credential, limits))
+        };
+        let entries: Vec<_> = entries.iter().enumerate().map(read).collect::<Result<_, IntakeError>>()?;
+        let count = entries.len();
+        let rows = self.take_in(entries, origin).await?;
+        tracing::info!(provider = self.id(), entries = count, origin = %origin.address, "accounts taken in");
         Ok(rows.len())
     }
 
@@ -58,10 +69,26 @@ impl Keeper {
     /// # Errors
     /// Fails when the store does.
     pub async fn admit(&self, credentials: Vec<Credential>, origin: &Origin) -> Result<Vec<Row>, StoreError> {
-        let newcomer =
-            |credential| Newcomer { credential, origin: origin.address.clone(), trusted: origin.trusted };
-        let rows = self.store.ingest(self.id(), credentials.into_iter().map(newcomer).collect()).await?;
+        self.take_in(credentials.into_iter().map(|one| (one, Wanted::default())).collect(), origin).await
+    }
+
+    async fn take_in(
+        &self,
+        entries: Vec<(Credential, Wanted)>,
+        origin: &Origin,
+    ) -> Result<Vec<Row>, StoreError> {
+        let newcomer = |(credential, limits)| Newcomer {
+            credential,
+            origin: origin.address.clone(),
+            trusted: origin.trusted,
+            limits,
+        };
+        let rows = self.store.ingest(self.id(), entries.into_iter().map(newcomer).collect()).await?;
         for row in &rows {
+            if row.state == State::Active {
+                // It is here already, perhaps with other limits now.
+                self.pool.publish(row);
+            }
             self.look_after(row);
         }
         Ok(rows)
@@ -72,7 +99,7 @@ impl Keeper {
     /// # Errors
     /// As the provider says.
     pub async fn exchange(&self, grant: Grant<'_>) -> Result<Credential, AccountError> {
-        self.provider.obtain(self.io.as_ref(), grant).await
+        self.provider.obtain(&self.io.by(None), grant).await
     }
 
     /// The row that a login has become: it may have been merged into one that was there before.
@@ -89,6 +116,24 @@ impl Keeper {
             }
         }
         Ok(None)
+    }
+
+    /// Gives an account that comes back into the pool what is stored of its rests and readings.
+    ///
+    /// # Errors
+    /// Fails when the store does.
+    pub async fn remember(&self, id: i64) -> Result<(), StoreError> {
+        for (owner, quota) in self.store.readings().await? {
+            if owner == id {
+                self.pool.restore_quota(id, &quota);
+            }
+        }
+        for rest in self.store.cooldowns(SystemTime::now()).await? {
+            if rest.credential_id == id {
+                self.pool.restore_cooldown(id, rest.model.as_deref(), rest.until);
+            }
+        }
+        Ok(())
     }
 
     /// Queues a row that needs validation.

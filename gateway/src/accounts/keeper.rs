@@ -1,16 +1,17 @@
 use super::{
     backoff::backoff,
     queue::Queue,
-    renew::{Renewal, unknown},
+    renew::{REFRESH_OFF, Renewal, unknown},
     stopped,
 };
 use crate::{
     metrics::Metrics,
     pool::Pool,
     store::{Row, State, Store, StoreError},
+    upstream::AccountIo,
 };
 use lru::LruCache;
-use pollux_sdk::{AccountError, Credential, Io, Provider, Reason};
+use pollux_sdk::{AccountError, Credential, Provider, Reason};
 use std::{
     collections::{BTreeSet, HashMap, HashSet, VecDeque},
     fmt,
@@ -41,8 +42,10 @@ pub struct Keeper {
     pub(super) provider: Arc<dyn Provider>,
     pub(super) pool: Arc<Pool>,
     pub(super) store: Store,
-    pub(super) io: Arc<dyn Io>,
+    pub(super) io: Arc<AccountIo>,
     metrics: Arc<Metrics>,
+    /// Whether tokens are renewed at all.
+    pub(super) refreshes: bool,
     pub(super) queue: Queue,
     /// Refreshes that failed and are to be tried again, also where the old token has not ended yet.
     retries: Queue,
@@ -61,8 +64,9 @@ impl Keeper {
         provider: Arc<dyn Provider>,
         pool: Arc<Pool>,
         store: Store,
-        io: Arc<dyn Io>,
+        io: Arc<AccountIo>,
         metrics: Arc<Metrics>,
+        refreshes: bool,
     ) -> Self {
         Self {
             provider,
@@ -70,6 +74,7 @@ impl Keeper {
             store,
             io,
             metrics,
+            refreshes,
             queue: Queue::default(),
             retries: Queue::default(),
             failures: Mutex::default(),
@@ -90,6 +95,10 @@ impl Keeper {
         for mut row in rows {
             if interrupted.contains(&row.id) {
                 row = self.interrupted(row).await?;
+            }
+            let waited = row.reason.as_ref().is_some_and(|reason| reason.code == REFRESH_OFF);
+            if waited && self.refreshes && row.state == State::Suspended {
+                row = self.store.set_state(row.id, State::Validating, None).await?.unwrap_or(row);
             }
             match row.state {
                 State::Active => self.pool.publish(&row),
@@ -143,7 +152,8 @@ impl Keeper {
             for id in self.retries.take_due(usize::MAX) {
                 self.pool.want_refresh(id);
             }
-            wanted.extend(self.pool.take_refresh_wants(SystemTime::now(), MARGIN));
+            let margin = if self.refreshes { MARGIN } else { Duration::ZERO };
+            wanted.extend(self.pool.take_refresh_wants(SystemTime::now(), margin));
             let busy: HashSet<i64> = running.values().copied().collect();
             let room = JOBS.saturating_sub(jobs.len());
             let free: Vec<i64> = wanted.iter().copied().filter(|id| !busy.contains(id)).take(room).collect();
@@ -253,6 +263,22 @@ impl Keeper {
         }
     }
 
+    /// Renews an account of the store alone, while nobody else is at work.
+    ///
+    /// # Errors
+    /// Says why there is no new token.
+    pub async fn renew_alone(&self, row: &Row) -> Result<(), String> {
+        match self.renew(row).await {
+            Renewal::Fresh(_) => Ok(()),
+            Renewal::Overtaken(_) => Err("somebody else renews this account".to_owned()),
+            Renewal::Later(text) => Err(text),
+            Renewal::Dead(rows) => {
+                let reason = rows.into_iter().find(|dead| dead.id == row.id).and_then(|dead| dead.reason);
+                Err(reason.map_or_else(|| "the account is out".to_owned(), |reason| reason.text))
+            }
+        }
+    }
+
     fn refresh_later(&self, id: i64, text: &str) {
         let pause = backoff(self.failed(id));
         tracing::warn!(
@@ -305,8 +331,9 @@ impl Keeper {
             row
         };
         // Enrolling spends nothing and may take a minute: the next start begins it anew.
+        let way = self.io.by(row.limits.proxy.as_ref());
         let enrolled = tokio::select! {
-            enrolled = self.provider.enroll(self.io.as_ref(), row.credential.clone()) => enrolled,
+            enrolled = self.provider.enroll(&way, row.credential.clone()) => enrolled,
             () = stopped(&mut stop) => return,
         };
         match enrolled {
@@ -331,12 +358,12 @@ impl Keeper {
                     self.heirs.lock().unwrap_or_else(PoisonError::into_inner).put(row.id, heir.id);
                 }
                 for row in &rows {
+                    self.take(row);
                     if row.state == State::Pending {
                         tracing::warn!(provider = self.id(), account = %row.label(), id = row.id, origin = %row.origin, "account waits for approval: pollux accounts approve {}", row.id);
                     } else {
                         tracing::info!(provider = self.id(), account = %row.label(), id = row.id, state = %row.state, "account is in the pool");
                     }
-                    self.take(row);
                 }
             }
             Err(error) => self.validate_later(row.id, error.to_string()).await,

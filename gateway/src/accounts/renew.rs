@@ -28,6 +28,9 @@ impl Renewal {
     }
 }
 
+/// Why an account is out whose token may not be renewed.
+pub(super) const REFRESH_OFF: &str = "refresh_off";
+
 /// A commit that fails is tried again this often: the vendor's answer is in memory only.
 const COMMIT_TRIES: u32 = 12;
 
@@ -39,12 +42,17 @@ impl Keeper {
                 Reason::new("login_expired", "the access token has ended and there is no refresh token");
             return self.bury(row, reason).await;
         }
+        if !self.refreshes {
+            let text = "its access token is of no use any more, and pool.refresh is false: set it to true, or bring a new token";
+            return self.bury(row, Reason::new(REFRESH_OFF, text)).await;
+        }
         let row = match self.store.begin_refresh(row.id, row.revision).await {
             Ok(Some(row)) => row,
             Ok(None) => return Renewal::Overtaken(self.store.get(row.id).await.ok().flatten().map(Box::new)),
             Err(error) => return Renewal::Later(error.to_string()),
         };
-        match self.provider.obtain(self.io.as_ref(), Grant::Refresh(&row.credential)).await {
+        let way = self.io.by(row.limits.proxy.as_ref());
+        match self.provider.obtain(&way, Grant::Refresh(&row.credential)).await {
             Ok(answer) => self.commit(&row, &answer).await,
             Err(AccountError::Suspend(reason)) => self.bury(&row, reason).await,
             Err(AccountError::Unsure(text)) if self.provider.descriptor().single_use_refresh => {

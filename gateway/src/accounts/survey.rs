@@ -1,4 +1,5 @@
 use super::Keeper;
+use crate::limits::Wanted;
 use pollux_sdk::{AccountError, Survey};
 use std::time::SystemTime;
 
@@ -6,7 +7,7 @@ impl Keeper {
     /// Asks the vendor what an account may do, and passes it on to the pool.
     pub(super) async fn survey(&self, id: i64) {
         let Some(held) = self.pool.held(id) else { return };
-        match self.provider.survey(self.io.as_ref(), &held.credential).await {
+        match self.provider.survey(&self.io.by(held.proxy.as_ref()), &held.credential).await {
             Ok(survey) => self.learn(id, survey).await,
             Err(AccountError::Suspend(reason)) => self.pool.suspend(id, reason),
             Err(AccountError::Transient(text) | AccountError::Unsure(text)) => {
@@ -27,7 +28,7 @@ impl Keeper {
         if survey.extra.is_empty() {
             return;
         }
-        match self.store.amend(id, survey.extra, None, None).await {
+        match self.store.amend(id, survey.extra, &Wanted::default()).await {
             Ok(Some(row)) => self.take(&row),
             Ok(None) => self.pool.remove(id),
             Err(error) => tracing::warn!(provider = self.id(), account = id, %error, "news not stored"),

@@ -1,50 +1,52 @@
-use super::{admit, respond};
+use super::{Outcome, unavailable, view::unix};
 use crate::{
     pool::{Standing, Wish},
     relay::Service,
     serve::Context,
+    store::{Row, State},
 };
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::HttpRequest;
 use pollux_dialect::Fault;
 use serde_json::{Value, json};
-use std::{
-    collections::HashMap,
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{collections::HashMap, sync::Arc, time::SystemTime};
 
-/// `GET /admin/explain?model=&session=&provider=`: each candidate in the order of choice, in or out, why, and
-/// when that changes.
-pub(super) fn explain(context: &Context, request: &HttpRequest) -> HttpResponse {
-    let answer = admit(context, request).and_then(|()| {
-        let query: HashMap<String, String> =
-            url::form_urlencoded::parse(request.query_string().as_bytes()).into_owned().collect();
-        let model = query.get("model").filter(|model| !model.is_empty()).cloned();
-        let model = model.ok_or_else(|| Fault::bad_request(Some("model"), "`model` is required"))?;
-        let offered = |service: &&Arc<Service>| {
-            let wanted = query.get("provider").is_none_or(|provider| provider == service.id());
-            wanted && service.provider.descriptor().models.iter().any(|one| one.id == model)
-        };
-        let wish = Wish { model: model.clone(), session: query.get("session").cloned(), follows: None };
-        let now = SystemTime::now();
-        let candidates: Vec<Value> = context
-            .services
-            .iter()
-            .filter(offered)
-            .flat_map(|service| {
-                let standings = service.pool.explain(&wish, now);
-                standings
-                    .into_iter()
-                    .map(|(held, standing)| candidate(service.id(), held.id, &held.label, standing))
-            })
-            .collect();
-        Ok(json!({"model": model, "candidates": candidates}))
-    });
-    respond(request, answer)
+/// `GET /admin/explain?key=&model=&provider=`: each candidate in the order of choice, in or out, why, and when that
+/// changes. `key` is what keeps a conversation together (a session id); with it, who is chosen may not be the first.
+pub(super) async fn explain(context: &Context, request: &HttpRequest) -> Outcome {
+    let query: HashMap<String, String> =
+        url::form_urlencoded::parse(request.query_string().as_bytes()).into_owned().collect();
+    let given = |name: &str| query.get(name).filter(|text| !text.is_empty()).cloned();
+    let model = given("model").ok_or_else(|| Fault::bad_request(Some("model"), "`model` is required"))?;
+    let provider = given("provider");
+    let offers = |service: &&Arc<Service>| {
+        let asked = provider.as_deref().is_none_or(|provider| provider == service.id());
+        asked && service.provider.descriptor().models.iter().any(|one| one.id == model)
+    };
+    let wish = Wish { model: model.clone(), session: given("key"), follows: None };
+    let rows = context.store.list().await.map_err(unavailable)?;
+    let now = SystemTime::now();
+    let candidates: Vec<Value> = context
+        .services
+        .iter()
+        .filter(offers)
+        .flat_map(|service| {
+            let (standings, chosen) = service.pool.explain(&wish, now);
+            let out = rows.iter().filter(|row| row.provider == service.id() && row.state != State::Active);
+            let out: Vec<Value> = out.map(|row| outsider(service.id(), row)).collect();
+            let inside = standings.into_iter().map(move |(held, standing)| {
+                let (fits, why, until) = told(standing);
+                let until = until.map(unix);
+                json!({"provider": service.id(), "id": held.id, "label": held.label, "in": fits,
+                    "chosen": chosen == Some(held.id), "why": why, "until": until})
+            });
+            inside.chain(out)
+        })
+        .collect();
+    Ok(json!({"model": model, "key": wish.session, "candidates": candidates}))
 }
 
-fn candidate(provider: &str, id: i64, label: &str, standing: Standing) -> Value {
-    let (usable, why, until) = match standing {
+fn told(standing: Standing) -> (bool, &'static str, Option<SystemTime>) {
+    match standing {
         Standing::Ready => (true, "ready", None),
         Standing::Busy => (false, "as many requests as allowed are in flight", None),
         Standing::Refreshing => (false, "a new token is on its way", None),
@@ -52,8 +54,20 @@ fn candidate(provider: &str, id: i64, label: &str, standing: Standing) -> Value 
         Standing::Cooling(until) => (false, "cooling", Some(until)),
         Standing::Unserved => (false, "it does not have this model", None),
         Standing::Disabled | Standing::Tried => (false, "it is switched off", None),
+    }
+}
+
+/// An account that is in no choice at all.
+fn outsider(provider: &str, row: &Row) -> Value {
+    let reason = row.reason.as_ref().map(|reason| reason.text.as_str());
+    let why = match (row.state, reason) {
+        (State::Paused, _) => "paused by its owner".to_owned(),
+        (State::Pending, _) => "waits for its owner's approval".to_owned(),
+        (State::Validating, None) => "is being checked".to_owned(),
+        (State::Validating, Some(reason)) => format!("is being checked: {reason}"),
+        (state, None) => state.to_string(),
+        (state, Some(reason)) => format!("{state}: {reason}"),
     };
-    let until = until.and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
-    json!({"provider": provider, "id": id, "label": label, "usable": usable, "why": why,
-        "until": until.as_ref().map(Duration::as_secs)})
+    json!({"provider": provider, "id": row.id, "label": row.label(), "in": false, "chosen": false,
+        "why": why, "until": null})
 }

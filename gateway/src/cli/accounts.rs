@@ -1,97 +1,125 @@
-use super::{AccountsCommand, EXIT_CONFIGURATION};
-use crate::{settings::Settings, upstream::install_crypto};
-use pollux_sdk::Method;
+use super::{
+    AccountsCommand, EXIT_CONFIGURATION,
+    remote::{self, Answer},
+    stored,
+};
+use crate::{limits, settings::Settings};
+use pollux_sdk::{Method, Provider};
 use serde_json::{Map, Value};
-use std::{process::ExitCode, time::Duration};
+use std::{collections::BTreeMap, process::ExitCode, sync::Arc};
 
-/// `pollux accounts ...`: asks the running gateway, which alone may touch its store.
-pub async fn accounts(settings: &Settings, command: &AccountsCommand) -> ExitCode {
-    let Some(key) = &settings.basic.admin_key else {
-        eprintln!("pollux: set basic.admin_key first, and restart the gateway");
-        return ExitCode::from(EXIT_CONFIGURATION);
+/// What is to be done, whoever does it.
+#[derive(Debug, PartialEq)]
+pub(super) enum Order<'a> {
+    List,
+    Show(&'a str),
+    Act(&'a str, &'static str),
+    Set(&'a str, Value),
+    Remove(&'a str),
+}
+
+/// `pollux accounts ...`: the running gateway does it, which alone may touch its store; without one, it is done here.
+pub async fn accounts(
+    settings: &Settings,
+    providers: &BTreeMap<&'static str, Arc<dyn Provider>>,
+    command: &AccountsCommand,
+) -> ExitCode {
+    let order = match order(command) {
+        Ok(order) => order,
+        Err(mistake) => return complain(&mistake, ExitCode::FAILURE),
     };
-    let (method, path, body) = match request(command) {
-        Ok(request) => request,
-        Err(mistake) => {
-            eprintln!("pollux: {mistake}");
-            return ExitCode::FAILURE;
-        }
+    let key = settings.basic.admin_key.as_ref();
+    if key.is_none() && remote::is_there(settings).await {
+        let text = "set basic.admin_key first, and restart the gateway";
+        return complain(text, ExitCode::from(EXIT_CONFIGURATION));
+    }
+    let (method, path, body) = order.request();
+    let answer = match key {
+        Some(_) => remote::ask(settings, key, method, &path, body).await,
+        None => Answer::Nobody,
     };
-    let url = format!("http://{}/admin/accounts{path}", settings.local_address());
-    install_crypto();
-    let answer = async {
-        let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(30)).build()?;
-        let mut request = client.request(method, url).bearer_auth(key.expose());
-        if let Some(body) = body {
-            request = request.header("content-type", "application/json").body(body.to_string());
-        }
-        let reply = request.send().await?;
-        Ok::<_, reqwest::Error>((reply.status(), reply.text().await?))
+    let done = match answer {
+        Answer::Done(value) => Ok(value),
+        Answer::Refused(text) => Err(text),
+        Answer::Nobody => stored::execute(settings, providers, &order).await,
     };
-    match answer.await {
-        Err(error) if error.is_connect() => {
-            eprintln!("pollux: no gateway answers at {}; start it first", settings.local_address());
-            ExitCode::FAILURE
+    match done {
+        Ok(value) => {
+            print!("{}", told(&value));
+            ExitCode::SUCCESS
         }
-        Err(error) => {
-            eprintln!("pollux: {}", error.without_url());
-            ExitCode::FAILURE
-        }
-        Ok((status, text)) => {
-            let value: Value = serde_json::from_str(&text).unwrap_or_default();
-            if status.is_success() {
-                print!("{}", told(&value));
-                return ExitCode::SUCCESS;
-            }
-            let message =
-                value.pointer("/error/message").and_then(Value::as_str).unwrap_or("the gateway refused");
-            eprintln!("pollux: {message} ({status})");
-            ExitCode::FAILURE
-        }
+        Err(text) => complain(&text, ExitCode::FAILURE),
     }
 }
 
-fn request(command: &AccountsCommand) -> Result<(Method, String, Option<Value>), String> {
-    use AccountsCommand::{Approve, List, Pause, Refresh, Remove, Resume, Set, Show};
-    let act = |id: &str, action: &str| (Method::POST, format!("/{}/{action}", segment(id)), None);
+fn complain(text: &str, code: ExitCode) -> ExitCode {
+    eprintln!("pollux: {text}");
+    code
+}
+
+fn order(command: &AccountsCommand) -> Result<Order<'_>, String> {
+    use AccountsCommand::{Approve, ForgetCooldown, List, Pause, Refresh, Remove, Resume, Set, Show};
     Ok(match command {
-        List => (Method::GET, String::new(), None),
-        Show { id } => (Method::GET, format!("/{}", segment(id)), None),
-        Remove { id } => (Method::DELETE, format!("/{}", segment(id)), None),
-        Approve { id } => act(id, "approve"),
-        Pause { id } => act(id, "pause"),
-        Resume { id } => act(id, "resume"),
-        Refresh { id } => act(id, "refresh"),
-        Set { id, values } => (Method::PATCH, format!("/{}", segment(id)), Some(change(values)?)),
+        List => Order::List,
+        Show { id } => Order::Show(id),
+        Remove { id } => Order::Remove(id),
+        Approve { id } => Order::Act(id, "approve"),
+        Pause { id } => Order::Act(id, "pause"),
+        Resume { id } => Order::Act(id, "resume"),
+        Refresh { id } => Order::Act(id, "refresh"),
+        ForgetCooldown { id } => Order::Act(id, "forget-cooldown"),
+        Set { id, values } => Order::Set(id, change(values)?),
     })
 }
 
-fn segment(id: &str) -> String {
-    url::form_urlencoded::byte_serialize(id.as_bytes()).collect()
+impl Order<'_> {
+    pub(super) fn id(&self) -> Option<&str> {
+        match self {
+            Self::List => None,
+            Self::Show(id) | Self::Act(id, _) | Self::Set(id, _) | Self::Remove(id) => Some(id),
+        }
+    }
+
+    fn request(&self) -> (Method, String, Option<&Value>) {
+        let one = |id: &str| {
+            let segment: String = url::form_urlencoded::byte_serialize(id.as_bytes()).collect();
+            format!("/admin/accounts/{segment}")
+        };
+        match self {
+            Self::List => (Method::GET, "/admin/accounts".to_owned(), None),
+            Self::Show(id) => (Method::GET, one(id), None),
+            Self::Remove(id) => (Method::DELETE, one(id), None),
+            Self::Act(id, action) => (Method::POST, format!("{}/{action}", one(id)), None),
+            Self::Set(id, change) => (Method::PATCH, one(id), Some(change)),
+        }
+    }
 }
 
-/// `priority` and `max_in_flight` are the pool's; everything else is the provider's.
+/// Name and limits are the host's; everything else is the provider's.
 fn change(values: &[(String, String)]) -> Result<Value, String> {
     let (mut change, mut extra) = (Map::new(), Map::new());
     for (key, value) in values {
-        let unset = value.is_empty().then_some(Value::Null);
-        match key.as_str() {
-            "priority" | "max_in_flight" => {
-                let number = || value.parse::<i32>().ok().filter(|number| key == "priority" || *number > 0);
-                let wanted = if key == "priority" { "a whole number" } else { "a whole number above zero" };
-                let number = unset.or_else(|| number().map(Value::from));
-                change.insert(key.clone(), number.ok_or(format!("{key} is {wanted}, not `{value}`"))?);
+        let said = match key.as_str() {
+            _ if value.is_empty() => Value::Null,
+            // What is no number is left as it is, for the check to refuse it by name.
+            "priority" | "weight" | "max_concurrency" => {
+                value.parse::<i64>().map_or_else(|_| value.as_str().into(), Value::from)
             }
-            _ => drop(extra.insert(key.clone(), unset.unwrap_or_else(|| value.as_str().into()))),
-        }
+            _ => value.as_str().into(),
+        };
+        let ours = key == "label" || limits::KEYS.contains(&key.as_str());
+        if ours { &mut change } else { &mut extra }.insert(key.clone(), said);
     }
-    change.insert("extra".into(), extra.into());
+    limits::Wanted::take_all(&mut change.clone()).map_err(|wrong| wrong.to_string())?;
+    if !extra.is_empty() {
+        change.insert("extra".into(), extra.into());
+    }
     Ok(change.into())
 }
 
 /// One account as lines, or all of them as a table.
 fn told(value: &Value) -> String {
-    let Some(accounts) = value["accounts"].as_array() else {
+    let Some(accounts) = value.as_array() else {
         return format!("{}\n", serde_json::to_string_pretty(value).unwrap_or_default());
     };
     let text = |account: &Value, key: &str| match &account[key] {
@@ -104,7 +132,8 @@ fn told(value: &Value) -> String {
         let reason = account.pointer("/reason/text").and_then(Value::as_str).unwrap_or("");
         let link = account.pointer("/reason/link").and_then(Value::as_str).unwrap_or("");
         let [id, provider, state, label] = ["id", "provider", "state", "label"].map(|key| text(account, key));
-        lines.push(format!("{id:<6} {provider:<12} {state:<16} {label:<32} {reason} {link}"));
+        let line = format!("{id:<6} {provider:<12} {state:<16} {label:<32} {reason} {link}");
+        lines.push(line.trim_end().to_owned());
     }
     lines.join("\n") + "\n"
 }
@@ -115,19 +144,33 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn tells_the_pools_facts_from_the_providers() {
+    fn tells_the_hosts_facts_from_the_providers() {
         let set =
             |text: &str| text.split_once('=').map(|(key, value)| (key.to_owned(), value.to_owned())).unwrap();
-        let values = ["project=my-project", "priority=2", "max_in_flight=", "note="].map(set);
+        let values =
+            ["project=my-project", "priority=2", "max_concurrency=", "note=", "label=mine", "weight=3"];
         assert_eq!(
-            change(&values).unwrap(),
-            json!({"priority": 2, "max_in_flight": null, "extra": {"project": "my-project", "note": null}})
+            change(&values.map(set)).unwrap(),
+            json!({"priority": 2, "max_concurrency": null, "label": "mine", "weight": 3,
+                "extra": {"project": "my-project", "note": null}})
         );
-        for wrong in ["priority=high", "max_in_flight=many", "max_in_flight=-1", "max_in_flight=0"] {
-            assert!(
-                change(&[set(wrong)]).unwrap_err().starts_with(wrong.split('=').next().unwrap()),
-                "{wrong}"
-            );
+        assert_eq!(change(&[set("weight=2")]).unwrap(), json!({"weight": 2}));
+        for wrong in [
+            "priority=high",
+            "max_concurrency=many",
+            "max_concurrency=-1",
+            "max_concurrency=0",
+            "weight=0",
+            "proxy=p:1",
+        ] {
+            let mistake = change(&[set(wrong)]).unwrap_err();
+            assert!(mistake.starts_with(wrong.split('=').next().unwrap()), "{wrong}: {mistake}");
         }
+    }
+
+    #[test]
+    fn an_id_cannot_lead_elsewhere() {
+        let (_, path, _) = Order::Show("../accounts?x").request();
+        assert_eq!(path, "/admin/accounts/..%2Faccounts%3Fx");
     }
 }

@@ -12,7 +12,7 @@ type Linked = BTreeMap<&'static str, &'static Registration>;
 
 /// Runs what needs neither the database nor a runtime; `None` leaves the command to the caller.
 pub fn run_offline(cli: &Cli) -> Option<ExitCode> {
-    if matches!(cli.command(), Command::Serve | Command::Accounts(_)) {
+    if matches!(cli.command(), Command::Serve | Command::Accounts(_) | Command::Login(_)) {
         return None;
     }
     let linked = match linked() {
@@ -37,7 +37,7 @@ fn run(cli: &Cli, linked: &Linked) -> Result<ExitCode, SettingsError> {
         Command::Config(ConfigCommand::Show) => show(sources, linked),
         Command::Config(ConfigCommand::Check) => check(sources, linked),
         Command::Healthcheck => Ok(health(&Settings::load(sources)?)),
-        Command::Serve | Command::Accounts(_) => Ok(ExitCode::FAILURE),
+        Command::Serve | Command::Accounts(_) | Command::Login(_) => Ok(ExitCode::FAILURE),
     }
 }
 
@@ -63,7 +63,7 @@ fn providers(sources: Sources<'_>, linked: &Linked) -> ExitCode {
 fn check(sources: Sources<'_>, linked: &Linked) -> Result<ExitCode, SettingsError> {
     let settings = Settings::load(sources)?;
     let built = settings.build_providers(linked)?;
-    for note in &settings.notes {
+    for note in settings.news.iter().chain(&settings.notes) {
         complain(note);
     }
     let served: Vec<_> = built.into_keys().collect();

@@ -133,7 +133,7 @@ async fn exchange(
 }
 
 /// Whether it outlives its first access token.
-fn lasting(credential: &Credential) -> bool {
+pub(crate) fn lasting(credential: &Credential) -> bool {
     credential.refresh.is_some() || (credential.access.is_some() && credential.expires_at.is_none())
 }
 

@@ -69,7 +69,7 @@ fn is_loopback(host: &str) -> bool {
 }
 
 /// The vendor's authorize URL with what is ours in it.
-pub(super) fn authorize(base: &str, redirect_uri: &str, state: &str, challenge: &str) -> Option<String> {
+pub(crate) fn authorize(base: &str, redirect_uri: &str, state: &str, challenge: &str) -> Option<String> {
     let mut url = Url::parse(base).ok()?;
     url.query_pairs_mut()
         .append_pair("redirect_uri", redirect_uri)
@@ -81,16 +81,16 @@ pub(super) fn authorize(base: &str, redirect_uri: &str, state: &str, challenge: 
 
 /// What the vendor sent back.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Returned {
-    pub(super) code: Option<String>,
-    pub(super) state: Option<String>,
-    pub(super) error: Option<String>,
-    pub(super) description: Option<String>,
+pub(crate) struct Returned {
+    pub(crate) code: Option<String>,
+    pub(crate) state: Option<String>,
+    pub(crate) error: Option<String>,
+    pub(crate) description: Option<String>,
 }
 
 impl Returned {
     /// Reads a callback's query.
-    pub(super) fn from_query(query: &str) -> Self {
+    pub(crate) fn from_query(query: &str) -> Self {
         let mut returned = Self::default();
         for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
             let slot = match name.as_ref() {
@@ -106,7 +106,7 @@ impl Returned {
     }
 
     /// Reads what a person pasted: the whole address, its query, or `code#state`.
-    pub(super) fn from_paste(text: &str) -> Self {
+    pub(crate) fn from_paste(text: &str) -> Self {
         let text = text.trim();
         if let Some((_, query)) = text.split_once('?') {
             return Self::from_query(query.split('#').next().unwrap_or_default());

@@ -146,7 +146,7 @@ impl LoopbackTask {
 }
 
 /// Both loopback addresses, since `localhost` may mean either. `None` if somebody else has one of them.
-fn bind(port: u16) -> Option<Vec<TcpListener>> {
+pub(crate) fn bind(port: u16) -> Option<Vec<TcpListener>> {
     let v4 = TcpListener::bind((IpAddr::V4(Ipv4Addr::LOCALHOST), port)).ok()?;
     match TcpListener::bind((IpAddr::V6(Ipv6Addr::LOCALHOST), port)) {
         Ok(v6) => Some(vec![v4, v6]),

@@ -6,17 +6,17 @@ use sha2::{Digest, Sha256};
 use std::time::{Duration, SystemTime};
 
 /// How long a login may take.
-pub(super) const LIFE: Duration = Duration::from_mins(15);
+pub(crate) const LIFE: Duration = Duration::from_mins(15);
 
 /// A login that has just begun.
-pub(super) struct Session {
+pub(crate) struct Session {
     /// For the cookie; the store has only its digest.
     pub(super) id: String,
-    pub(super) row: LoginRow,
+    pub(crate) row: LoginRow,
 }
 
 impl Session {
-    pub(super) fn begin(
+    pub(crate) fn begin(
         provider: &str,
         redirect_uri: String,
         home: String,
@@ -38,7 +38,7 @@ impl Session {
     }
 
     /// The S256 challenge of its verifier (RFC 7636).
-    pub(super) fn challenge(&self) -> String {
+    pub(crate) fn challenge(&self) -> String {
         URL_SAFE_NO_PAD.encode(Sha256::digest(self.row.verifier.expose()))
     }
 }

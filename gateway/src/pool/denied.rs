@@ -26,6 +26,17 @@ impl Denied {
         }
     }
 
+    /// As operators are told.
+    pub fn told(self) -> &'static str {
+        match self {
+            Self::Empty => "there is no account",
+            Self::NoModel => "no account has the model",
+            Self::Exhausted => "every account was tried",
+            Self::Cooling(_) => "all accounts are cooling",
+            Self::Busy => "no account came free in time",
+        }
+    }
+
     /// As the client is told.
     pub fn fault(self, call: &Call, now: SystemTime) -> Fault {
         match self {

@@ -1,5 +1,5 @@
 use super::{Held, Pool};
-use pollux_sdk::{Effect, Lease, Quota, Summary};
+use pollux_sdk::{Effect, Lease, Quota, Secret, Summary};
 use std::{fmt, sync::Arc, time::SystemTime};
 
 /// A lease guard: dropped anywhere, it gives the account back.
@@ -34,9 +34,24 @@ impl Grant {
         &self.held.label
     }
 
+    /// Its own proxy.
+    pub fn proxy(&self) -> Option<&Secret> {
+        self.held.proxy.as_ref()
+    }
+
     /// What the provider may see of it.
     pub fn lease(&self) -> Lease<'_> {
         Lease::new(&self.held.credential, self.moved)
+    }
+
+    /// From here on it serves this model: a socket learns of it frame by frame.
+    pub fn serve(&mut self, model: &str) {
+        model.clone_into(&mut self.model);
+    }
+
+    /// Its client holds state of another account.
+    pub fn mark_moved(&mut self) {
+        self.moved = true;
     }
 
     /// Applies what a verdict says about the account, and gives it back.
@@ -57,6 +72,9 @@ impl Grant {
 
     /// What the answer said of itself.
     pub fn learn(&mut self, summary: &Summary) {
+        if let Some(usage) = &summary.usage {
+            self.pool.used(self.held.id, usage);
+        }
         if let Some(quota) = &summary.quota {
             self.reading(quota);
         }

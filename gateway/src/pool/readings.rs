@@ -1,6 +1,9 @@
 //! What vendors tell of allowances, and whom to ask about them.
 
-use super::{Allowance, Held, Pool, Standing, State, Wish, schedule::AccountId};
+use super::{
+    Allowance, Held, Pool, Standing, State, Wish,
+    schedule::{AccountId, Ask},
+};
 use pollux_sdk::{Quota, Reason, Survey};
 use serde_json::Value;
 use std::{
@@ -33,6 +36,16 @@ struct Watched {
 impl Readings {
     pub(super) fn used(&mut self, id: AccountId, now: SystemTime) {
         self.watched.entry(id).or_default().used_at = Some(now);
+    }
+
+    pub(super) fn quota_of(&self, id: AccountId, now: SystemTime) -> Quota {
+        self.allowances.get(&id).map(|allowance| allowance.quota(now)).unwrap_or_default()
+    }
+
+    /// Whether nothing is left of some window that counts for all models.
+    fn is_exhausted(&self, id: AccountId, now: SystemTime) -> bool {
+        let used = self.allowances.get(&id).and_then(|allowance| allowance.used(now));
+        used.is_some_and(|used| used >= 1.0)
     }
 
     pub(super) fn forget(&mut self, id: AccountId) {
@@ -72,7 +85,7 @@ impl Pool {
         self.noted.notify_one();
     }
 
-    /// Accounts to ask about: never asked, or used or resting and not asked for `every`.
+    /// Accounts to ask about: never asked, or used, resting or exhausted and not asked for `every`.
     pub fn take_survey_wants(&self, now: SystemTime, every: Duration) -> Vec<AccountId> {
         let mut state = self.lock();
         let resting: HashSet<AccountId> =
@@ -84,7 +97,8 @@ impl Pool {
             let Some(watched) = state.readings.watched.get(id) else { return true };
             // Spread over a fifth of the time, so that a pool does not ask all at once.
             let jitter = every / 5 * u32::try_from(id.unsigned_abs() % 16).unwrap_or(0) / 16;
-            let busy = !old(watched.used_at, every) || resting.contains(id);
+            let busy =
+                !old(watched.used_at, every) || resting.contains(id) || state.readings.is_exhausted(*id, now);
             watched.surveyed_at.is_none() || (busy && old(watched.surveyed_at, every + jitter))
         };
         let ids: Vec<AccountId> = state.held.keys().copied().filter(wanted).collect();
@@ -119,25 +133,35 @@ impl Pool {
 
     /// What is known of an account's allowance.
     pub fn quota_of(&self, id: AccountId, now: SystemTime) -> Quota {
-        self.lock().readings.allowances.get(&id).map(|allowance| allowance.quota(now)).unwrap_or_default()
+        self.lock().readings.quota_of(id, now)
     }
 
     /// Every account, and what it could do now whatever the model.
     pub fn standings(&self, now: SystemTime) -> Vec<(Arc<Held>, Standing)> {
-        self.explain(&Wish::default(), now)
+        let state = self.lock();
+        state.told(state.schedule.explain(&Ask::default(), now))
+    }
+
+    /// Whether one account could serve a model now.
+    pub fn standing_of(&self, id: AccountId, model: &str, now: SystemTime) -> Standing {
+        self.lock().schedule.standing_of(id, model, now)
     }
 
     /// Every account in the order of choice, and whether it could serve this wish now: by the same rules as a
-    /// live choice.
-    pub fn explain(&self, wish: &Wish, now: SystemTime) -> Vec<(Arc<Held>, Standing)> {
-        let state = self.lock();
-        let standings = state.schedule.explain(&wish.ask(&[]), now);
-        let held = |(id, standing)| Some((state.held.get(&id).cloned()?, standing));
-        standings.into_iter().filter_map(held).collect()
+    /// live choice. Also says whom it would be given.
+    pub fn explain(&self, wish: &Wish, now: SystemTime) -> (Vec<(Arc<Held>, Standing)>, Option<AccountId>) {
+        let mut state = self.lock();
+        let chosen = state.schedule.preview(&wish.ask(&[]), now);
+        (state.told(state.schedule.explain(&wish.ask(&[]), now)), chosen)
     }
 }
 
 impl State {
+    fn told(&self, standings: Vec<(AccountId, Standing)>) -> Vec<(Arc<Held>, Standing)> {
+        let held = |(id, standing)| Some((self.held.get(&id).cloned()?, standing));
+        standings.into_iter().filter_map(held).collect()
+    }
+
     fn learn(&mut self, id: AccountId, quota: &Quota, now: SystemTime) {
         if !self.held.contains_key(&id) {
             return;

@@ -6,6 +6,7 @@
 
 mod contest;
 mod entry;
+mod groups;
 mod lane;
 mod strategy;
 mod upkeep;
@@ -15,16 +16,17 @@ mod naive;
 #[cfg(test)]
 mod tests;
 
-use super::session::{Bound, CAPACITY, Memory, affinity, fingerprint};
+use super::session::{Bound, CAPACITY, Memory, attraction, fingerprint};
 pub use entry::Standing;
 use entry::{Entry, Refresh};
+pub use groups::Groups;
 use lane::Lane;
 use std::{
     collections::{BTreeSet, HashMap},
     time::{Duration, SystemTime},
 };
-use strategy::Rank;
 pub use strategy::Strategy;
+use strategy::{Rank, TURN};
 
 /// The store's key of an account.
 pub type AccountId = i64;
@@ -47,6 +49,8 @@ pub struct Account {
     pub id: AccountId,
     /// Higher goes first.
     pub priority: i32,
+    /// Its share among those of one priority; at least 1.
+    pub weight: u32,
     /// Requests in flight at most; 0 lends nothing.
     pub limit: Option<u32>,
     /// End of its token; `None` does not end.
@@ -135,6 +139,9 @@ pub struct Schedule {
     vacant: Vec<u32>,
     models: HashMap<Box<str>, usize>,
     names: Vec<Box<str>>,
+    groups: Groups,
+    /// For each model the one under whose index its cooldowns stand.
+    leads: Vec<usize>,
     lanes: Vec<Option<Lane>>,
     /// Deadlines that free an account.
     frees: BTreeSet<(SystemTime, u32, Ends)>,
@@ -142,6 +149,8 @@ pub struct Schedule {
     expiries: BTreeSet<(SystemTime, u32)>,
     wanted: Vec<AccountId>,
     turns: u64,
+    /// The latest turn that was taken, on the accounts' own clocks: who comes back from a rest begins here.
+    passed: u64,
     tickets: u64,
     waiting: usize,
     sessions: Memory<Bound>,
@@ -149,8 +158,8 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// An empty pool. A session is forgotten when it idles for `session_ttl`.
-    pub fn new(strategy: Strategy, session_ttl: Duration) -> Self {
+    /// An empty pool. A session is forgotten when it idles for `session_ttl`; models of a group rest together.
+    pub fn new(strategy: Strategy, session_ttl: Duration, groups: Groups) -> Self {
         Self {
             strategy,
             clock: SystemTime::UNIX_EPOCH,
@@ -160,11 +169,14 @@ impl Schedule {
             vacant: Vec::new(),
             models: HashMap::new(),
             names: Vec::new(),
+            groups,
+            leads: Vec::new(),
             lanes: Vec::new(),
             frees: BTreeSet::new(),
             expiries: BTreeSet::new(),
             wanted: Vec::new(),
             turns: 0,
+            passed: 0,
             tickets: 0,
             waiting: 0,
             sessions: Memory::new(CAPACITY, session_ttl),
@@ -206,6 +218,8 @@ impl Schedule {
             && let Some(entry) = &mut self.entries[slot as usize]
         {
             self.turns += 1;
+            self.passed = self.passed.max(entry.pass);
+            entry.pass = self.passed + TURN / u64::from(entry.account.weight.max(1));
             entry.used = self.turns;
             entry.in_flight = entry.in_flight.saturating_add(1);
             self.place(slot);
@@ -219,13 +233,8 @@ impl Schedule {
         let followed = ask.follows.and_then(|id| self.answers.get(fingerprint(id), self.clock).copied());
         let bound = key.and_then(|key| self.sessions.get(key, self.clock).cloned());
         let former = followed.or(bound.as_ref().map(Bound::last));
-        let seats = bound.as_ref().map(|bound| [bound.seat(model), bound.home()]);
-        let favourites = followed.into_iter().chain(seats.into_iter().flatten());
-        let id = match favourites.into_iter().find(|id| self.serves(*id, model, ask)) {
-            Some(id) => id,
-            None => self.newcomer(model, best, key, ask),
-        };
-        if let Some(seat) = followed.or(seats.map(|[seat, _]| seat))
+        let id = self.preferred(model, best, ask, followed, bound.as_ref());
+        if let Some(seat) = followed.or(bound.as_ref().map(|bound| bound.seat(model)))
             && seat != id
             && self.standing(seat, model) == Standing::Expired
             && !ask.tried.contains(&seat)
@@ -240,6 +249,35 @@ impl Schedule {
         Pick { id, moved: former.is_some_and(|former| former != id) }
     }
 
+    /// Who served before and still can, else the best for a newcomer.
+    fn preferred(
+        &self,
+        model: usize,
+        best: u32,
+        ask: &Ask<'_>,
+        followed: Option<AccountId>,
+        bound: Option<&Bound>,
+    ) -> AccountId {
+        let seats = bound.map(|bound| [bound.seat(model), bound.home()]);
+        let favourites = followed.into_iter().chain(seats.into_iter().flatten());
+        let found = favourites.into_iter().find(|id| self.serves(*id, model, ask));
+        found.unwrap_or_else(|| self.newcomer(model, best, ask.session.map(fingerprint), ask))
+    }
+
+    /// The account that a request which came now would be given. The question leaves no trace.
+    pub fn preview(&mut self, ask: &Ask<'_>, now: SystemTime) -> Option<AccountId> {
+        self.advance(now);
+        let model = self.lane(ask.model)?;
+        let lane = self.lanes[model].as_ref()?;
+        let best = lane.ready.best_first(&self.ranks).find(|slot| !tried(&self.entries, ask, *slot))?;
+        if !lane.has_turn(None) {
+            return None;
+        }
+        let followed = ask.follows.and_then(|id| self.answers.peek(fingerprint(id), self.clock).copied());
+        let bound = ask.session.and_then(|session| self.sessions.peek(fingerprint(session), self.clock));
+        Some(self.preferred(model, best, ask, followed, bound))
+    }
+
     /// The best, or for a session the one its name prefers among equally good ones.
     fn newcomer(&self, model: usize, best: u32, session: Option<u128>, ask: &Ask<'_>) -> AccountId {
         let id = |slot: u32| self.entries[slot as usize].as_ref().map_or(0, |entry| entry.account.id);
@@ -247,7 +285,10 @@ impl Schedule {
         let band = self.ranks[best as usize].band();
         let equals = lane.ready.best_first(&self.ranks).filter(|slot| !tried(&self.entries, ask, *slot));
         let equals = equals.take_while(|slot| self.ranks[*slot as usize].band() == band).take(CANDIDATES);
-        equals.map(id).max_by_key(|id| (affinity(session, *id), *id)).unwrap_or_else(|| id(best))
+        let equals =
+            equals.filter_map(|slot| self.entries[slot as usize].as_ref()).map(|entry| &entry.account);
+        let drawn = equals.max_by_key(|one| (attraction(session, one.id, one.weight), one.id));
+        drawn.map_or_else(|| id(best), |one| one.id)
     }
 
     fn rebind(&self, bound: &mut Bound, model: usize, id: AccountId, follows: bool) {
@@ -347,10 +388,10 @@ impl Schedule {
 
     /// All accounts in the order of choice, and whether each could serve this request.
     pub fn explain(&self, ask: &Ask<'_>, now: SystemTime) -> Vec<(AccountId, Standing)> {
-        let model = self.models.get(ask.model).copied().unwrap_or(usize::MAX);
+        let (model, lead) = self.places(ask.model);
         let mut entries: Vec<&Entry> = self.entries.iter().flatten().collect();
         entries.sort_by_key(|entry| self.strategy.rank(&entry.facts()));
-        let told = |entry: &Entry| match entry.standing(model, now) {
+        let told = |entry: &Entry| match entry.standing(model, lead, now) {
             standing @ (Standing::Disabled | Standing::Unserved) => standing,
             _ if ask.tried.contains(&entry.account.id) => Standing::Tried,
             standing => standing,
@@ -358,12 +399,25 @@ impl Schedule {
         entries.into_iter().map(|entry| (entry.account.id, told(entry))).collect()
     }
 
+    /// Whether one account could serve a model now.
+    pub fn standing_of(&self, id: AccountId, model: &str, now: SystemTime) -> Standing {
+        let (model, lead) = self.places(model);
+        self.entry(id).map_or(Standing::Disabled, |entry| entry.standing(model, lead, now))
+    }
+
+    /// The lane of a model, and the one whose cooldowns hold for it; of a model nobody asked for, none.
+    fn places(&self, model: &str) -> (usize, usize) {
+        let index = |name: &str| self.models.get(name).copied().unwrap_or(usize::MAX);
+        (index(model), index(self.groups.lead(model)))
+    }
+
     fn serves(&self, id: AccountId, model: usize, ask: &Ask<'_>) -> bool {
         self.standing(id, model) == Standing::Ready && !ask.tried.contains(&id)
     }
 
     fn standing(&self, id: AccountId, model: usize) -> Standing {
-        self.entry(id).map_or(Standing::Disabled, |entry| entry.standing(model, self.clock))
+        self.entry(id)
+            .map_or(Standing::Disabled, |entry| entry.standing(model, self.leads[model], self.clock))
     }
 
     fn entry(&self, id: AccountId) -> Option<&Entry> {
@@ -396,7 +450,8 @@ impl Schedule {
         }
         for (model, lane) in self.lanes.iter_mut().enumerate() {
             if let Some(lane) = lane {
-                lane.place(slot, entry.map(|entry| entry.standing(model, self.clock)), &self.ranks);
+                let lead = self.leads[model];
+                lane.place(slot, entry.map(|entry| entry.standing(model, lead, self.clock)), &self.ranks);
             }
         }
     }
@@ -406,12 +461,18 @@ impl Schedule {
         if let Some(model) = self.models.get(name) {
             return Some(*model);
         }
+        let lead = Some(self.groups.lead(name)).filter(|lead| *lead != name).map(str::to_owned);
+        let lead = match lead {
+            Some(lead) => Some(self.model(&lead)?),
+            None => None,
+        };
         let model = self.names.len();
         if model == MODELS {
             return None;
         }
         self.models.insert(name.into(), model);
         self.names.push(name.into());
+        self.leads.push(lead.unwrap_or(model));
         self.lanes.push(None);
         Some(model)
     }
@@ -422,7 +483,8 @@ impl Schedule {
         if self.lanes[model].is_none() {
             let mut lane = Lane::default();
             for (slot, entry) in (0u32..).zip(&self.entries) {
-                let standing = entry.as_ref().map(|entry| entry.standing(model, self.clock));
+                let standing =
+                    entry.as_ref().map(|entry| entry.standing(model, self.leads[model], self.clock));
                 lane.place(slot, standing, &self.ranks);
             }
             self.lanes[model] = Some(lane);

@@ -38,6 +38,12 @@ impl<V> Memory<V> {
         Some(value)
     }
 
+    /// As [`Self::get`], but asking changes nothing.
+    pub fn peek(&self, key: u128, now: SystemTime) -> Option<&V> {
+        let (touched, value) = self.entries.peek(&key)?;
+        (!now.duration_since(*touched).is_ok_and(|idle| idle >= self.ttl)).then_some(value)
+    }
+
     /// Remembers `value`.
     pub fn put(&mut self, key: u128, value: V, now: SystemTime) {
         self.entries.put(key, (now, value));
@@ -113,8 +119,14 @@ pub(super) fn fingerprint(name: &str) -> u128 {
     name.bytes().fold(BASIS, |hash, byte| (hash ^ u128::from(byte)).wrapping_mul(PRIME))
 }
 
-/// How strongly a session is drawn to an account (rendezvous hashing): replicas agree without talking.
-pub(super) fn affinity(session: u128, id: AccountId) -> u64 {
+/// How strongly a session is drawn to an account (rendezvous hashing): replicas agree without talking. An account
+/// draws as often as its weight says, and its best draw counts: so it wins as often, too.
+pub(super) fn attraction(session: u128, id: AccountId, weight: u32) -> u64 {
+    let first = affinity(session, id);
+    (1..u64::from(weight)).map(|draw| mixed(first ^ mixed(draw))).fold(first, u64::max)
+}
+
+fn affinity(session: u128, id: AccountId) -> u64 {
     let halves = session.to_le_bytes();
     let (low, high) = halves.split_at(8);
     let word = |bytes: &[u8]| bytes.iter().rev().fold(0u64, |sum, byte| sum << 8 | u64::from(*byte));
@@ -179,6 +191,17 @@ mod tests {
             load[usize::try_from(id).unwrap()] += 1;
         }
         assert!(load.iter().all(|share| (850..1150).contains(share)), "{load:?}");
+    }
+
+    #[test]
+    fn a_weight_draws_as_many_more_sessions() {
+        let mut load = [0; 2];
+        for session in 0..8000 {
+            let key = fingerprint(&session.to_string());
+            let id = (0..2).max_by_key(|id| attraction(key, *id, if *id == 0 { 3 } else { 1 })).unwrap();
+            load[usize::try_from(id).unwrap()] += 1;
+        }
+        assert!((5800..6200).contains(&load[0]), "{load:?}");
     }
 
     #[test]

@@ -51,9 +51,19 @@ impl Failed {
                 );
             }
         };
+        if let Effect::Unfit(reason) = &verdict.effect
+            && matches!(status, 401..=403)
+        {
+            let message = format!("{} does not serve this client: {}", about.title, reason.text);
+            return told(dialect, &Fault::new(403, "not_usable_here", message));
+        }
         if ours && matches!(status, 401..=403) {
             // The client would take it for a verdict on its own key.
-            let message = format!("it refused the gateway's credentials ({status})");
+            let reason = match &verdict.effect {
+                Effect::Suspend(reason) => format!(": {}", reason.text),
+                _ => String::new(),
+            };
+            let message = format!("it refused the gateway's credentials ({status}){reason}");
             return told(dialect, &Fault::upstream(about.title, &message));
         }
         let mut headers = bridge::allowed(&self.headers, about.reply_headers);
@@ -66,10 +76,10 @@ impl Failed {
                 Retry::After(seconds) => drop(headers.insert("retry-after", HeaderValue::from(seconds))),
                 // The SDKs of OpenAI and Anthropic obey it, and would otherwise repeat any 429.
                 Retry::Never => drop(headers.insert("x-should-retry", HeaderValue::from_static("false"))),
-                Retry::Unknown => {}
+                Retry::Unknown => copy_retry_after(&self.headers, &mut headers),
             }
-        } else if let Some(value) = self.headers.get("retry-after") {
-            headers.insert("retry-after", value.clone());
+        } else {
+            copy_retry_after(&self.headers, &mut headers);
         }
         headers.insert("content-type", HeaderValue::from_static("application/json"));
         Answer {
@@ -77,6 +87,12 @@ impl Failed {
             headers,
             body: Body::Whole(body),
         }
+    }
+}
+
+fn copy_retry_after(from: &HeaderMap, to: &mut HeaderMap) {
+    if let Some(value) = from.get("retry-after") {
+        to.insert("retry-after", value.clone());
     }
 }
 

@@ -35,6 +35,10 @@ pub struct Limits {
     pub prelude: Duration,
     /// How much of it.
     pub prelude_bytes: usize,
+    /// How long a socket may be open without an answer under way.
+    pub socket_idle: Duration,
+    /// Between two pings of a socket's ends.
+    pub ping: Duration,
 }
 
 impl Service {

@@ -26,6 +26,7 @@ pub fn respond(answer: Answer, shape: Shape, request_id: &str, leaving: Leaving)
             }
             response.body(body)
         }
+        Body::Socket(_) => HttpResponse::InternalServerError().finish(), // sockets are answered where they are asked for
         Body::Stream(live) => {
             let kind = if shape == Shape::Array { "application/json" } else { "text/event-stream" };
             response

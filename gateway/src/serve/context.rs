@@ -8,10 +8,11 @@ use pollux_sdk::Dialect;
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
     time::Instant,
 };
+use tokio::sync::watch;
 
 /// What every handler shares; built once, before the workers start.
 #[derive(Debug)]
@@ -28,8 +29,8 @@ pub struct Context {
     pub logins: Arc<Logins>,
     /// Store.
     pub store: Store,
-    /// Set at shutdown: what runs may end, nothing new begins.
-    pub draining: AtomicBool,
+    /// How far the way down is gone.
+    pub phase: watch::Sender<Phase>,
     /// Requests whose last byte has not left.
     pub running: Arc<AtomicUsize>,
     /// What is counted.
@@ -38,6 +39,17 @@ pub struct Context {
     pub usage: Arc<Recorder>,
     /// When the server began.
     pub began: Instant,
+}
+
+/// The way down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// All is well.
+    Serving,
+    /// What runs may end, nothing new begins.
+    Draining,
+    /// The grace is over.
+    Cutting,
 }
 
 /// Counts one request until it is dropped.
@@ -79,7 +91,7 @@ impl Context {
 
     /// Whether the server is going down.
     pub fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Acquire)
+        *self.phase.borrow() != Phase::Serving
     }
 
     /// The language in which a path's errors are told.

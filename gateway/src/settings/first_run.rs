@@ -1,4 +1,4 @@
-use super::{Problem, Settings, SettingsError, Sources, environment::place, layers};
+use super::{Problem, Settings, SettingsError, Sources, environment::place, layers, legacy};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use config::ValueKind;
 use pollux_sdk::{Dialect, Operation, Provider};
@@ -14,7 +14,7 @@ use std::{
 const KEY: &str = "POLLUX__BASIC__POLLUX_KEY";
 
 /// Writes a configuration where there is none. Without a file but with the key in the environment, the environment
-/// is the configuration.
+/// is the configuration, and so it is where an older system's settings are in it.
 pub(super) fn write_missing(sources: Sources<'_>) -> Result<bool, SettingsError> {
     let path = sources.file;
     let problem = |error: io::Error| {
@@ -22,7 +22,8 @@ pub(super) fn write_missing(sources: Sources<'_>) -> Result<bool, SettingsError>
             format!("there is no such file, and it cannot be written: {error} (or set {})", place(KEY));
         SettingsError::from(Problem::of_place(&path.display().to_string(), reason))
     };
-    if sources.environment.has(KEY) || path.try_exists().map_err(problem)? {
+    let configured = sources.environment.has(KEY) || legacy::in_use(sources.environment);
+    if configured || path.try_exists().map_err(problem)? {
         return Ok(false);
     }
     match create(path, &first_file(sources.linked, &random_key("pk"), &random_key("ak"))) {
@@ -31,6 +32,19 @@ pub(super) fn write_missing(sources: Sources<'_>) -> Result<bool, SettingsError>
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
         Err(error) => Err(problem(error)),
     }
+}
+
+/// The folder for a database of which nobody but us said where it is to be.
+pub(super) fn make_folder(layers: &layers::Layers) -> Result<(), SettingsError> {
+    let Some(folder) = layers.database_folder.as_deref().filter(|folder| !folder.as_os_str().is_empty())
+    else {
+        return Ok(());
+    };
+    let problem = |error: io::Error| {
+        let reason = format!("the folder for the database cannot be made: {error}");
+        SettingsError::from(Problem::of_place(&folder.display().to_string(), reason))
+    };
+    fs::create_dir_all(folder).map_err(problem)
 }
 
 fn create(path: &Path, text: &str) -> io::Result<()> {
@@ -45,7 +59,7 @@ fn create(path: &Path, text: &str) -> io::Result<()> {
     })
 }
 
-fn random_key(prefix: &str) -> String {
+pub(super) fn random_key(prefix: &str) -> String {
     format!("{prefix}-{}", URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>()))
 }
 
@@ -169,6 +183,7 @@ mod tests {
         let descriptor = Descriptor {
             id,
             title: "A vendor",
+            kind: "vendor",
             dialects: dialect,
             operations: &[Operation::Generate],
             models: vec![Model::named("m-1")],

@@ -1,9 +1,12 @@
-use super::{Problem, SettingsError, Sources};
+use super::{Problem, SettingsError, Sources, environment::into_table, legacy::Legacy};
 use config::{Config, ConfigError, File, FileFormat, Map, Source, Value, ValueKind};
-use std::{fs, io, path::Path};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 const DEFAULT: &str = include_str!("../../../config/default.toml");
-const SECTIONS: [&str; 5] = ["basic", "pool", "upstream", "usage", "providers"];
+pub(super) const SECTIONS: [&str; 5] = ["basic", "pool", "upstream", "usage", "providers"];
 
 /// The sources, merged. Every leaf carries where it came from; none is the defaults.
 #[derive(Debug)]
@@ -14,6 +17,14 @@ pub(super) struct Layers {
     pub(super) file_exists: bool,
     /// Sections that do not exist and the like; they are not in `merged`.
     pub(super) problems: Vec<Problem>,
+    /// What the owner should know though it is no mistake.
+    pub(super) notes: Vec<String>,
+    /// What was understood of an older system's settings.
+    pub(super) news: Vec<String>,
+    /// What to do where the key is missing.
+    pub(super) key_hint: Option<String>,
+    /// To be made before the database is.
+    pub(super) database_folder: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone)]
@@ -37,18 +48,32 @@ impl Layers {
 
         let text = text(sources.file, &place)?;
         let mut file = text.as_deref().map_or_else(|| Ok(Map::new()), |text| parse(text, &place))?;
+        let mut legacy = Legacy::read(sources, &defaults, &mut file, text.is_some());
+        problems.append(&mut legacy.problems);
         check(&mut file, &place, linked, &mut problems);
 
         let ids: Vec<&str> = linked.iter().copied().chain(["defaults"]).collect();
-        let lower = merge(&[&defaults, &file])?;
+        let [older_defaults, older_variables, older_keys] =
+            [&legacy.defaults, &legacy.variables, &legacy.file].map(|value| into_table(value.clone()));
+        let lower = merge(&[&defaults, &older_defaults, &older_variables, &older_keys, &file])?;
         let mut variables = sources.environment.layer(&lower, &ids, &mut problems);
         check(&mut variables, "environment", linked, &mut problems);
 
+        let all = |derived: &Map<String, Value>| {
+            let older = [&older_defaults, &older_variables, derived, &older_keys];
+            merge(&[&[&defaults], older.as_slice(), &[&file, &variables]].concat())
+        };
+        let merged = all(&legacy.derive(&all(&Map::new())?))?;
+        legacy.tell(&merged);
         Ok(Self {
-            merged: merge(&[&defaults, &file, &variables])?,
+            key_hint: legacy.key_hint(&merged),
+            database_folder: legacy.database_folder(&merged),
+            merged,
             defaults: merge(&[&defaults])?,
             file_exists: text.is_some(),
             problems,
+            notes: [sources.environment.notes.as_slice(), &legacy.notes].concat(),
+            news: legacy.news,
         })
     }
 }

@@ -2,13 +2,13 @@
 
 use super::{
     Basic, LogFormat, Onboarding, Pool, Problem, Settings, SettingsError, Sources, Strategy, Upstream,
-    layers::Layers, providers, section::Section, usage,
+    first_run::random_key, layers::Layers, providers, section::Section, usage,
 };
 use pollux_sdk::Secret;
 
 pub(super) fn settings(layers: &Layers, sources: Sources<'_>) -> Result<Settings, SettingsError> {
     let mut problems = layers.problems.clone();
-    let mut notes = Vec::new();
+    let mut notes = layers.notes.clone();
     let basic = basic(layers, sources, &mut problems, &mut notes);
     let pool = pool(layers, &mut problems);
     let upstream = upstream(layers, &mut problems);
@@ -16,7 +16,8 @@ pub(super) fn settings(layers: &Layers, sources: Sources<'_>) -> Result<Settings
     let providers = providers::read(layers, sources.linked, &mut problems);
     match (basic, pool, upstream, usage) {
         (Some(basic), Some(pool), Some(upstream), Some(usage)) if problems.is_empty() => {
-            Ok(Settings { basic, pool, upstream, usage, providers, notes })
+            let news = layers.news.clone();
+            Ok(Settings { basic, pool, upstream, usage, providers, notes, news })
         }
         _ => Err(SettingsError { problems }),
     }
@@ -36,7 +37,8 @@ fn basic(
     let database_url = section.database_url("database_url");
     let loglevel = section.loglevel("loglevel");
     let log_format = section.one_of("log_format", &[("text", LogFormat::Text), ("json", LogFormat::Json)]);
-    let pollux_key = pollux_key(&mut section, &file, layers.file_exists);
+    let local = section.boolean("local");
+    let pollux_key = pollux_key(&mut section, &file, layers, local == Some(true));
     let admin_key = admin_key(&mut section, &file, notes);
     let insecure_cookie = section.boolean("insecure_cookie");
     let public_status = section.boolean("public_status");
@@ -62,6 +64,7 @@ fn basic(
         log_format: log_format?,
         pollux_key: pollux_key?,
         admin_key,
+        local: local?,
         insecure_cookie: insecure_cookie?,
         public_status: public_status?,
         public_url,
@@ -74,14 +77,21 @@ fn basic(
     })
 }
 
-fn pollux_key(section: &mut Section<'_>, file: &str, file_exists: bool) -> Option<Secret> {
+fn pollux_key(section: &mut Section<'_>, file: &str, layers: &Layers, local: bool) -> Option<Secret> {
     const EXPECTED: &str = "the key that clients send";
     if section.origin("pollux_key").is_some() {
         return section.secret("pollux_key", EXPECTED);
     }
-    let missing =
-        if file_exists { "missing" } else { "missing, as there is no such file (`pollux serve` writes one)" };
-    section.report(file, "pollux_key", &format!("{missing}; expected {EXPECTED}"));
+    if local {
+        // Nobody has to know it.
+        return Some(Secret::new(random_key("pk")));
+    }
+    let missing = match &layers.key_hint {
+        Some(hint) => format!("missing; {hint}"),
+        None if layers.file_exists => format!("missing; expected {EXPECTED}"),
+        None => format!("missing, as there is no such file (`pollux serve` writes one); expected {EXPECTED}"),
+    };
+    section.report(file, "pollux_key", &missing);
     None
 }
 
@@ -107,8 +117,18 @@ fn pool(layers: &Layers, problems: &mut Vec<Problem>) -> Option<Pool> {
     );
     let acquire_timeout = section.duration("acquire_timeout", false);
     let session_ttl = section.duration("session_ttl", false);
+    let credentials_dirs = section.paths("credentials_dirs");
+    let refresh = section.boolean("refresh");
+    let groups = section.groups("groups");
     section.close(problems);
-    Some(Pool { strategy: strategy?, acquire_timeout: acquire_timeout?, session_ttl: session_ttl? })
+    Some(Pool {
+        strategy: strategy?,
+        acquire_timeout: acquire_timeout?,
+        session_ttl: session_ttl?,
+        credentials_dirs: credentials_dirs?,
+        refresh: refresh?,
+        groups: groups?,
+    })
 }
 
 fn upstream(layers: &Layers, problems: &mut Vec<Problem>) -> Option<Upstream> {
@@ -116,10 +136,14 @@ fn upstream(layers: &Layers, problems: &mut Vec<Problem>) -> Option<Upstream> {
     let connect_timeout = section.duration("connect_timeout", false);
     let response_timeout = section.duration("response_timeout", false);
     let stream_idle_timeout = section.duration("stream_idle_timeout", false);
+    let socket_idle_timeout = section.duration("socket_idle_timeout", false);
+    let socket_ping_interval = section.duration("socket_ping_interval", false);
     section.close(problems);
     Some(Upstream {
         connect_timeout: connect_timeout?,
         response_timeout: response_timeout?,
         stream_idle_timeout: stream_idle_timeout?,
+        socket_idle_timeout: socket_idle_timeout?,
+        socket_ping_interval: socket_ping_interval?,
     })
 }

@@ -1,8 +1,9 @@
-use super::{Problem, layers, show, units};
+use super::{Group, Problem, layers, show, units};
+use crate::upstream::is_proxy;
 use config::{Map, Value, ValueKind};
 use ipnet::IpNet;
 use pollux_sdk::Secret;
-use std::{net::IpAddr, num::NonZero, path::PathBuf, time::Duration};
+use std::{collections::BTreeSet, net::IpAddr, num::NonZero, path::PathBuf, time::Duration};
 use tracing_subscriber::EnvFilter;
 use url::Url;
 
@@ -178,6 +179,18 @@ impl<'a> Section<'a> {
         self.optional(key, "a path", |text| Some(PathBuf::from(text)))
     }
 
+    /// A list of paths; "" is none, and a text alone is a list of one.
+    pub(super) fn paths(&mut self, key: &str) -> Option<Vec<PathBuf>> {
+        let path =
+            |item: &Value| text(item).map(str::trim).filter(|path| !path.is_empty()).map(PathBuf::from);
+        self.read(key, "a list of folders such as [\"./credentials\"]", |value| match &value.kind {
+            ValueKind::Array(items) => items.iter().map(path).collect(),
+            ValueKind::String(text) if text.trim().is_empty() => Some(Vec::new()),
+            ValueKind::String(_) => path(value).map(|path| vec![path]),
+            _ => None,
+        })
+    }
+
     pub(super) fn database_url(&mut self, key: &str) -> Option<String> {
         self.parsed(key, "sqlite://FILE or postgres://USER:PASSWORD@HOST/NAME", |text| {
             let (scheme, rest) = text.split_once(':')?;
@@ -199,25 +212,58 @@ impl<'a> Section<'a> {
         })
     }
 
+    pub(super) fn groups(&mut self, key: &str) -> Option<Vec<Group>> {
+        const EXPECTED: &str = "a list of groups, each with a `name` and `models`";
+        let groups = self.read(key, EXPECTED, |value| match &value.kind {
+            ValueKind::Array(items) => items.iter().map(group).collect::<Option<Vec<Group>>>(),
+            ValueKind::String(text) if text.trim().is_empty() => Some(Vec::new()),
+            _ => None,
+        })?;
+        let place = self.origin(key).unwrap_or("defaults").to_owned();
+        let (mut names, mut models) = (BTreeSet::new(), BTreeSet::new());
+        for group in &groups {
+            if !names.insert(&group.name) {
+                self.report(&place, key, &format!("two groups are called `{}`", group.name));
+                return None;
+            }
+            if let Some(model) = group.models.iter().find(|model| !models.insert(*model)) {
+                self.report(
+                    &place,
+                    key,
+                    &format!("`{model}` is named twice; a model is in one group at most"),
+                );
+                return None;
+            }
+        }
+        Some(groups)
+    }
+
     pub(super) fn proxy(&mut self, key: &str) -> Option<String> {
         self.optional(key, "an http://, https:// or socks5:// address", |text| {
-            let url = Url::parse(text).ok()?;
-            let known = ["http", "https", "socks5", "socks5h"].contains(&url.scheme());
-            (known && url.host_str().is_some_and(|host| !host.is_empty())).then(|| text.to_owned())
+            is_proxy(text).then(|| text.to_owned())
         })
     }
 
     pub(super) fn loglevel(&mut self, key: &str) -> Option<String> {
         const EXPECTED: &str =
             "off, error, warn, info, debug or trace, or directives such as \"info,sqlx=warn\"";
-        self.parsed(key, EXPECTED, |text| {
-            // The filter takes a bare word for a module's name, so that "inof" would silence everything.
-            let level = |word: &str| ["off", "error", "warn", "info", "debug", "trace"].contains(&word);
-            let fine =
-                text.split(',').all(|part| part.contains('=') || level(&part.trim().to_ascii_lowercase()));
-            (fine && EnvFilter::builder().parse(text).is_ok()).then(|| text.to_owned())
-        })
+        self.parsed(key, EXPECTED, |text| is_loglevel(text).then(|| text.to_owned()))
     }
+}
+
+pub(super) fn is_loglevel(text: &str) -> bool {
+    // The filter takes a bare word for a module's name, so that "inof" would silence everything.
+    let level = |word: &str| ["off", "error", "warn", "info", "debug", "trace"].contains(&word);
+    let fine = text.split(',').all(|part| part.contains('=') || level(&part.trim().to_ascii_lowercase()));
+    fine && EnvFilter::builder().parse(text).is_ok()
+}
+
+fn group(value: &Value) -> Option<Group> {
+    let word = |value: &Value| text(value).map(str::trim).filter(|word| !word.is_empty()).map(str::to_owned);
+    let table = as_table(value).filter(|table| table.len() == 2)?;
+    let ValueKind::Array(models) = &table.get("models")?.kind else { return None };
+    let models: Vec<String> = models.iter().map(word).collect::<Option<_>>()?;
+    Some(Group { name: word(table.get("name")?)?, models }).filter(|group| !group.models.is_empty())
 }
 
 pub(super) fn find<'a>(root: &'a Value, name: &str) -> Option<&'a Value> {

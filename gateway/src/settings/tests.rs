@@ -1,4 +1,5 @@
 mod first_start;
+mod legacy;
 mod mistakes;
 
 use super::*;
@@ -124,6 +125,8 @@ fn defaults_are_those_of_the_documentation() {
     assert_eq!(settings.upstream.connect_timeout, Duration::from_secs(10));
     assert_eq!(settings.upstream.response_timeout, Duration::from_mins(10));
     assert_eq!(settings.upstream.stream_idle_timeout, Duration::from_mins(1));
+    assert_eq!(settings.upstream.socket_idle_timeout, Duration::from_mins(10));
+    assert_eq!(settings.upstream.socket_ping_interval, Duration::from_secs(15));
     for id in LINKED {
         let provider = &settings.providers[*id];
         assert_eq!(

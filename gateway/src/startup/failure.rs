@@ -29,6 +29,9 @@ pub enum StartError {
         /// Why.
         source: reqwest::Error,
     },
+    /// No client can be made.
+    #[error("no connection can be made: {0}")]
+    Client(reqwest::Error),
     /// The system refuses something.
     #[error("{0}")]
     Io(std::io::Error),
@@ -38,7 +41,7 @@ impl StartError {
     /// Whether a person has to change the configuration, which is exit code 2.
     pub fn is_configuration(&self) -> bool {
         match self {
-            Self::Settings(_) | Self::Clash(_) | Self::Proxy { .. } => true,
+            Self::Settings(_) | Self::Clash(_) | Self::Proxy { .. } | Self::Client(_) => true,
             Self::Store(error) => error.is_configuration(),
             Self::Listen { .. } | Self::Io(_) => false,
         }

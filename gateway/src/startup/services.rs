@@ -2,11 +2,11 @@ use super::StartError;
 use crate::{
     accounts::Keeper,
     metrics::Metrics,
-    pool::Pool,
+    pool::{Groups, Pool},
     relay::{Limits, Service},
     settings::{ProviderSettings, Settings},
     store::{Row, Store},
-    upstream::{AccountIo, Profile, Upstream},
+    upstream::{AccountIo, Profile, Upstream, shown},
 };
 use pollux_sdk::Provider;
 use std::{
@@ -38,19 +38,17 @@ fn service(
     store: &Store,
     metrics: &Arc<Metrics>,
 ) -> Result<Service, reqwest::Error> {
-    let profile = Profile {
-        proxy: own.proxy.clone(),
-        multiplexing: own.enable_multiplexing,
-        connect_timeout: settings.upstream.connect_timeout,
-    };
+    let profile = profile(settings, own);
     tracing::info!(
         provider = provider.descriptor().id,
-        proxy = own.proxy.as_deref().map(without_password),
+        proxy = own.proxy.as_deref().map(shown),
         http2 = own.enable_multiplexing,
         "provider is at work"
     );
-    let pool =
-        Arc::new(Pool::new(settings.pool.strategy, settings.pool.acquire_timeout, settings.pool.session_ttl));
+    let choice = &settings.pool;
+    let groups = Groups::new(choice.groups.iter().map(|group| group.models.as_slice()));
+    let pool = Pool::new(choice.strategy, choice.acquire_timeout, choice.session_ttl, groups);
+    let pool = Arc::new(pool);
     let io = Arc::new(AccountIo::new(&profile, own.oauth_tps)?);
     let keeper = Arc::new(Keeper::new(
         Arc::clone(&provider),
@@ -58,6 +56,7 @@ fn service(
         store.clone(),
         io,
         Arc::clone(metrics),
+        settings.pool.refresh,
     ));
     let limits = Limits {
         retries: own.retry_max_times,
@@ -68,13 +67,36 @@ fn service(
         event_bytes: 32 << 20,
         prelude: Duration::from_secs(2),
         prelude_bytes: 64 << 10,
+        socket_idle: settings.upstream.socket_idle_timeout,
+        ping: settings.upstream.socket_ping_interval,
     };
     Ok(Service { provider, pool, keeper, upstream: Upstream::new(&profile)?, limits })
 }
 
-fn without_password(proxy: &str) -> String {
-    let host = url::Url::parse(proxy).ok().and_then(|url| url.host_str().map(ToOwned::to_owned));
-    host.unwrap_or_else(|| "set".to_owned())
+fn profile(settings: &Settings, own: &ProviderSettings) -> Profile {
+    Profile {
+        proxy: own.proxy.clone(),
+        multiplexing: own.enable_multiplexing,
+        connect_timeout: settings.upstream.connect_timeout,
+    }
+}
+
+/// The outside world of one provider's account operations, without a gateway around it.
+pub(crate) fn account_io(settings: &Settings, id: &str) -> Result<AccountIo, StartError> {
+    let own = settings.providers.get(id).cloned().unwrap_or_else(|| ProviderSettings::without_owner(id));
+    AccountIo::new(&profile(settings, &own), own.oauth_tps).map_err(StartError::Client)
+}
+
+/// One provider at work for one account, without a gateway around it.
+pub(crate) fn service_of(
+    settings: &Settings,
+    provider: &Arc<dyn Provider>,
+    store: &Store,
+) -> Result<Service, StartError> {
+    let id = provider.descriptor().id;
+    let own = settings.providers.get(id).cloned().unwrap_or_else(|| ProviderSettings::without_owner(id));
+    let metrics = Arc::new(Metrics::new().map_err(|error| StartError::Io(std::io::Error::other(error)))?);
+    service(settings, &own, Arc::clone(provider), store, &metrics).map_err(StartError::Client)
 }
 
 /// Gives every service what is stored of it.

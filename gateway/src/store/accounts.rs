@@ -5,6 +5,7 @@ use super::{
     entity::credential::{ActiveModel, Column, Entity, Model},
     merge, millis, spent,
 };
+use crate::limits::Wanted;
 use pollux_sdk::{Credential, Reason};
 use sea_orm::{
     ActiveModelTrait, ActiveValue::NotSet, ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait,
@@ -22,13 +23,19 @@ impl Store {
         for mut newcomer in newcomers {
             // Nobody has confirmed it yet, and it must not lay hands on the account it names.
             newcomer.credential.subject = None;
-            rows.push(self.row(self.admit(&turn, provider, newcomer).await?));
+            let limits = std::mem::take(&mut newcomer.limits);
+            let mut model = self.admit(&turn, provider, newcomer).await?;
+            if !limits.is_empty() {
+                self.limit(&mut model, &limits);
+                model = put(&turn, model).await?;
+            }
+            rows.push(self.row(model));
         }
         turn.commit().await?;
         Ok(rows)
     }
 
-    async fn admit(
+    pub(super) async fn admit(
         &self,
         turn: &DatabaseTransaction,
         provider: &str,
@@ -113,7 +120,7 @@ impl Store {
                 None => None,
             };
             let model = if let Some(model) = known.or_else(|| vacant.take()) {
-                self.renew(&turn, model, &credential, state, base.trusted).await?
+                self.renew(&turn, model, &credential, state, &base).await?
             } else {
                 self.add(&turn, &base, credential, state).await?
             };
@@ -154,11 +161,13 @@ impl Store {
         state: State,
     ) -> Result<Model, StoreError> {
         let nameless = credential.subject.is_none();
-        let newcomer = Newcomer { credential, origin: base.origin.clone(), trusted: base.trusted };
+        let limits = Wanted::default();
+        let newcomer = Newcomer { credential, origin: base.origin.clone(), trusted: base.trusted, limits };
         let mut model = self.fresh(&base.provider, &newcomer, state)?;
         if nameless {
             model.subject = model.own_stand_in();
         }
+        self.pass_limits_on(&mut model, base);
         guard(turn, &mut model, state, None).await?;
         insert(turn, model).await
     }
@@ -169,11 +178,11 @@ impl Store {
         mut model: Model,
         credential: &Credential,
         wanted: State,
-        newcomer_trusted: bool,
+        newcomer: &Model,
     ) -> Result<Model, StoreError> {
         let (former, stood_in) = (model.token_hash.clone(), model.stood_in());
         let stored = model.state.parse().unwrap_or(State::Suspended);
-        let settled = merge::settle(stored, model.trusted, wanted, newcomer_trusted);
+        let settled = merge::settle(stored, model.trusted, wanted, newcomer.trusted);
         let merged = merge::merge(self.remains(&model), credential);
         self.fill(&mut model, &merged)?;
         match &credential.subject {
@@ -184,7 +193,10 @@ impl Store {
             spent::remember(turn, &model.provider, &former, &model.token_hash).await?;
             model.clear_intent();
         }
-        model.trusted |= newcomer_trusted;
+        model.trusted |= newcomer.trusted;
+        if model.id != newcomer.id {
+            self.pass_limits_on(&mut model, newcomer);
+        }
         guard(turn, &mut model, settled, None).await?;
         put(turn, model).await
     }
@@ -224,31 +236,6 @@ impl Store {
         model.trusted = true;
         if model.is(State::Pending) {
             guard(&turn, &mut model, State::Active, None).await?;
-        }
-        let model = put(&turn, model).await?;
-        turn.commit().await?;
-        Ok(Some(self.row(model)))
-    }
-
-    /// Changes what the owner may say about an account: members of `extra` (`null` removes one), its priority, its
-    /// limit (`Some(None)` removes that). `None` leaves a thing alone.
-    pub async fn amend(
-        &self,
-        id: i64,
-        extra: Map<String, Value>,
-        priority: Option<i32>,
-        max_in_flight: Option<Option<u32>>,
-    ) -> Result<Option<Row>, StoreError> {
-        let turn = self.turn().await?;
-        let Some(mut model) = Entity::find_by_id(id).one(&turn).await? else { return Ok(None) };
-        if !extra.is_empty() {
-            let mut credential = self.credential(&model)?;
-            merge::amend(&mut credential.extra, extra);
-            self.fill(&mut model, &credential)?;
-        }
-        model.priority = priority.unwrap_or(model.priority);
-        if let Some(limit) = max_in_flight {
-            model.max_in_flight = limit.map(|limit| i32::try_from(limit).unwrap_or(i32::MAX));
         }
         let model = put(&turn, model).await?;
         turn.commit().await?;

@@ -44,6 +44,12 @@ impl Store {
         Ok(())
     }
 
+    /// Ends all rests of an account.
+    pub async fn lift_all(&self, id: i64) -> Result<(), StoreError> {
+        Entity::delete_many().filter(Column::CredentialId.eq(id)).exec(&self.0.db).await?;
+        Ok(())
+    }
+
     /// Who rests now. What is over is forgotten.
     pub async fn cooldowns(&self, now: SystemTime) -> Result<Vec<Cooldown>, StoreError> {
         Entity::delete_many().filter(Column::Until.lte(millis(now))).exec(&self.0.db).await?;

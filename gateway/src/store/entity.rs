@@ -27,9 +27,12 @@ pub mod credential {
         pub origin: String,
         pub trusted: bool,
         pub priority: i32,
-        pub max_in_flight: Option<i32>,
+        pub max_concurrency: Option<i32>,
         pub created_at: i64,
         pub updated_at: i64,
+        pub weight: i32,
+        pub proxy: Option<Vec<u8>>,
+        pub named: bool,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -1,6 +1,7 @@
 //! An account as the host sees it, and how it becomes a row of the database.
 
 use super::{Store, StoreError, entity::credential::Model, millis, moment, seal::Place};
+use crate::limits::{Limits, Wanted};
 use pollux_sdk::{Credential, Reason, Secret};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -29,10 +30,8 @@ pub struct Row {
     pub origin: String,
     /// Whether it came from, or was approved by, somebody who may add accounts.
     pub trusted: bool,
-    /// Higher serves first.
-    pub priority: i32,
-    /// How many requests at once.
-    pub max_in_flight: Option<u32>,
+    /// Its share of the work, and the way to its vendor.
+    pub limits: Limits,
     /// When it was first stored.
     pub created_at: SystemTime,
     /// When it last changed.
@@ -48,6 +47,8 @@ pub struct Newcomer {
     pub origin: String,
     /// Whether that is somebody who may add accounts.
     pub trusted: bool,
+    /// What was said of its share of the work.
+    pub limits: Wanted,
 }
 
 /// What an account may do.
@@ -154,7 +155,7 @@ impl Model {
         Some(Reason::new(code, self.reason_text.clone().unwrap_or_default()).at(self.reason_link.clone()))
     }
 
-    fn place(&self) -> Place<'_> {
+    pub(super) fn place(&self) -> Place<'_> {
         Place::Credential { provider: &self.provider, seal_id: &self.seal_id }
     }
 }
@@ -187,7 +188,10 @@ impl Store {
             origin: newcomer.origin.clone(),
             trusted: newcomer.trusted,
             priority: 0,
-            max_in_flight: None,
+            max_concurrency: None,
+            weight: 1,
+            proxy: None,
+            named: false,
             created_at: now,
             updated_at: now,
         };
@@ -199,7 +203,9 @@ impl Store {
     /// Puts the credential into the row; the subject is the caller's.
     pub(super) fn fill(&self, model: &mut Model, credential: &Credential) -> Result<(), StoreError> {
         model.token_hash = self.token_hash(&model.provider, credential).ok_or(StoreError::NoToken)?;
-        model.label.clone_from(&credential.label);
+        if !model.named {
+            model.label.clone_from(&credential.label);
+        }
         model.expires_at = credential.expires_at.map(millis);
         let inside = Inside {
             access: credential.access.clone(),
@@ -246,8 +252,7 @@ impl Store {
             revision: model.revision,
             refresh_intent: model.refresh_intent_at.is_some(),
             trusted: model.trusted,
-            priority: model.priority,
-            max_in_flight: model.max_in_flight.and_then(|limit| u32::try_from(limit).ok()),
+            limits: self.limits(&model),
             created_at: moment(model.created_at),
             updated_at: moment(model.updated_at),
             provider: model.provider,

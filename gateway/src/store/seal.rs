@@ -62,6 +62,7 @@ impl fmt::Debug for Sealer {
 /// What a sealed value is bound to.
 pub(super) enum Place<'a> {
     Credential { provider: &'a str, seal_id: &'a str },
+    Proxy { provider: &'a str, seal_id: &'a str },
     Login { provider: &'a str, id_hash: &'a str },
     Vault,
 }
@@ -70,6 +71,7 @@ impl Place<'_> {
     fn bytes(&self) -> Vec<u8> {
         let (table, provider, row) = match self {
             Self::Credential { provider, seal_id } => ("credential", *provider, *seal_id),
+            Self::Proxy { provider, seal_id } => ("proxy", *provider, *seal_id),
             Self::Login { provider, id_hash } => ("login", *provider, *id_hash),
             Self::Vault => ("vault", "", ""),
         };
@@ -100,6 +102,7 @@ mod tests {
             Place::Credential { provider: "acme", seal_id: "2" },
             Place::Credential { provider: "other", seal_id: "1" },
             Place::Login { provider: "acme", id_hash: "1" },
+            Place::Proxy { provider: "acme", seal_id: "1" },
             Place::Vault,
         ] {
             assert_eq!(sealer.open::<String>(&elsewhere, &sealed), None);

@@ -1,12 +1,14 @@
 //! Every test runs on SQLite, and where `POLLUX_TEST_POSTGRES_URL` names a server, in a database of its own there.
 
 mod accounts;
+mod older;
 mod opening;
 mod refresh;
 mod rests;
 mod usage;
 
 use super::*;
+use crate::limits::Wanted;
 use pollux_sdk::Credential;
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
@@ -85,11 +87,11 @@ fn at(seconds: u64) -> SystemTime {
 }
 
 fn trusted(credential: Credential) -> Newcomer {
-    Newcomer { credential, origin: "127.0.0.1".into(), trusted: true }
+    Newcomer { credential, origin: "127.0.0.1".into(), trusted: true, limits: Wanted::default() }
 }
 
 fn stranger(credential: Credential) -> Newcomer {
-    Newcomer { credential, origin: "203.0.113.9".into(), trusted: false }
+    Newcomer { credential, origin: "203.0.113.9".into(), trusted: false, limits: Wanted::default() }
 }
 
 fn known(subject: &str, refresh: &str) -> Credential {

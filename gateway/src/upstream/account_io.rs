@@ -1,7 +1,7 @@
-use super::{Profile, no_reply, pace::Pace, whole};
+use super::{Profile, no_reply, pace::Pace, proxies::Clients, whole};
 use bytes::Bytes;
 use futures_util::StreamExt;
-use pollux_sdk::{Io, Reply, Request, Unreachable, async_trait};
+use pollux_sdk::{Io, Reply, Request, Secret, Unreachable, async_trait};
 use std::time::{Duration, Instant, SystemTime};
 
 /// Answers of token endpoints and enrolment are small.
@@ -11,8 +11,15 @@ const TOTAL: Duration = Duration::from_secs(30);
 /// The outside world of account operations: paced, capped, with a limit for each call.
 #[derive(Debug)]
 pub struct AccountIo {
-    client: reqwest::Client,
+    clients: Clients,
     pace: Pace,
+}
+
+/// The same, by one account's own proxy where it has one.
+#[derive(Debug)]
+pub struct Way<'a> {
+    io: &'a AccountIo,
+    proxy: Option<&'a Secret>,
 }
 
 impl AccountIo {
@@ -21,25 +28,32 @@ impl AccountIo {
     /// # Errors
     /// Fails on a proxy that cannot be used.
     pub fn new(profile: &Profile, per_second: u32) -> Result<Self, reqwest::Error> {
-        Ok(Self { client: profile.account_client(TOTAL)?, pace: Pace::new(per_second) })
+        let clients = Clients::new(profile, |profile| profile.account_client(TOTAL))?;
+        Ok(Self { clients, pace: Pace::new(per_second) })
+    }
+
+    /// The way of an account.
+    pub fn by<'a>(&'a self, proxy: Option<&'a Secret>) -> Way<'a> {
+        Way { io: self, proxy }
     }
 }
 
 #[async_trait]
-impl Io for AccountIo {
+impl Io for Way<'_> {
     async fn send(&self, request: Request) -> Result<Reply, Unreachable> {
-        tokio::time::sleep(self.pace.turn(Instant::now())).await;
-        let sent = self
-            .client
+        let unreachable = |error| {
+            let failed = no_reply(error);
+            Unreachable { sent: failed.sent, text: failed.text }
+        };
+        let client = self.io.clients.by(self.proxy).map_err(unreachable)?;
+        tokio::time::sleep(self.io.pace.turn(Instant::now())).await;
+        let sent = client
             .request(request.method, request.url)
             .headers(request.headers)
             .body(request.body)
             .send()
             .await
-            .map_err(|error| {
-                let failed = no_reply(error);
-                Unreachable { sent: failed.sent, text: failed.text }
-            })?;
+            .map_err(unreachable)?;
         let (status, headers) = (sent.status(), sent.headers().clone());
         match whole(sent.bytes_stream().boxed(), REPLY_CAP, TOTAL).await {
             Ok(body) => Ok(Reply { status, headers, body }),

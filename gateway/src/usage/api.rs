@@ -23,11 +23,13 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-/// Mounts both.
+/// Where the owner asks, for sums and for single requests.
+pub const ADMIN_PATHS: [&str; 2] = ["/admin/usage", "/admin/usage/requests"];
+
+/// Mounts all of it.
 pub fn mount(app: &mut web::ServiceConfig, context: &Arc<Context>) {
-    for (path, scope) in
-        [("/admin/usage", Scope::Sums), ("/admin/usage/requests", Scope::Requests), ("/usage", Scope::Own)]
-    {
+    let [sums, requests] = ADMIN_PATHS;
+    for (path, scope) in [(sums, Scope::Sums), (requests, Scope::Requests), ("/usage", Scope::Own)] {
         let (context, lost) = (Arc::clone(context), Arc::clone(context));
         let handler = move |request: HttpRequest| ask(Arc::clone(&context), request, scope);
         let other = move |request: HttpRequest| ready(wrong_method(&lost, &request));
@@ -151,7 +153,7 @@ fn spend(context: &Context, accounts: &[Row], question: &Question) -> Value {
     };
     let paid = accounts.iter().filter(wanted).map(|row| Paid {
         provider: &row.provider,
-        plan: row.credential.plan(),
+        plans: row.credential.plans().collect(),
         since: millis(row.created_at),
     });
     let span = Span { to: question.span.to.min(millis(SystemTime::now())), ..question.span };

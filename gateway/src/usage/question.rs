@@ -65,16 +65,16 @@ impl Question {
                 ("to", _) => to = Some(moment("to", value, now)?),
                 ("group", Scope::Sums | Scope::Own) => dimensions(value, scope, &mut by)?,
                 ("provider", _) => {
-                    extend("provider", value, &mut filter.providers, |text| Some(text.into()))?;
+                    extend("provider", value, &mut filter.providers, named)?;
                 }
                 ("model", _) => {
-                    extend("model", value, &mut filter.models, |text| Some(text.into()))?;
+                    extend("model", value, &mut filter.models, named)?;
                 }
                 ("status", _) => {
                     extend("status", value, &mut filter.statuses, statuses)?;
                 }
                 ("key", _) => {
-                    extend("key", value, &mut filter.keys, |text| Some(text.into()))?;
+                    extend("key", value, &mut filter.keys, named)?;
                 }
                 ("account", Scope::Sums | Scope::Requests) => {
                     extend("account", value, &mut filter.accounts, |text| text.parse().ok())?;
@@ -144,6 +144,11 @@ fn dimensions(value: &str, scope: Scope, by: &mut Vec<Dimension>) -> Result<(), 
         return Err(wrong("group", "either `hour` or `day`"));
     }
     Ok(())
+}
+
+/// No name holds what no database takes.
+fn named(text: &str) -> Option<String> {
+    (!text.contains(char::is_control)).then(|| text.to_owned())
 }
 
 /// `200`, `4xx`, or `none` for clients that left before they got one.
@@ -300,6 +305,7 @@ mod tests {
             ("status=6xx", Sums, "status"),
             ("status=", Sums, "status"),
             ("provider=", Sums, "provider"),
+            ("model=a%00b", Sums, "model"),
             ("limit=0", Sums, "limit"),
             ("limit=100001", Sums, "limit"),
             ("format=xml", Sums, "format"),

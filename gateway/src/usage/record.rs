@@ -79,9 +79,11 @@ impl Recorder {
 }
 
 /// Whether it is a request to a model: who does not know a key asks for nothing, what Pollux answers by itself uses
-/// nothing, and a socket is not a request but carries some.
+/// nothing, and a socket is not a request but carries some, or is asked to come as plain HTTP.
 fn counts(used: &Used<'_>) -> bool {
-    !used.dialect.is_empty() && used.status != 101 && !matches!(used.verdict, "unauthorized" | "local")
+    !used.dialect.is_empty()
+        && !matches!(used.status, 101 | 426)
+        && !matches!(used.verdict, "unauthorized" | "local")
 }
 
 fn row(used: &Used<'_>, prices: &PriceList, now: SystemTime) -> UsageRow {
@@ -221,6 +223,7 @@ mod tests {
             (Used { verdict: "local", ..used() }, false),
             (Used { dialect: "", ..used() }, false),
             (Used { status: 101, ..used() }, false),
+            (Used { status: 426, verdict: "no_socket", ..used() }, false),
         ] {
             assert_eq!(counts(&one), expected, "{one:?}");
         }

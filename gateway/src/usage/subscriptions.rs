@@ -16,8 +16,8 @@ pub struct Subscriptions(BTreeMap<(String, String), f64>);
 pub struct Paid<'a> {
     /// Whose it is.
     pub provider: &'a str,
-    /// What the vendor calls the plan; `None` where it did not say.
-    pub plan: Option<&'a str>,
+    /// What the vendor calls the plan, the finer word first; empty where it did not say.
+    pub plans: Vec<&'a str>,
     /// Since when we know it, in unix milliseconds.
     pub since: i64,
 }
@@ -56,7 +56,8 @@ impl Subscriptions {
     /// What these accounts cost a month, and within `span`.
     pub fn spend<'a>(&self, accounts: impl IntoIterator<Item = Paid<'a>>, span: Span) -> Spend {
         accounts.into_iter().fold(Spend::default(), |mut all, account| {
-            let Some(price) = account.plan.and_then(|plan| self.monthly(account.provider, plan)) else {
+            let price = account.plans.iter().find_map(|plan| self.monthly(account.provider, plan));
+            let Some(price) = price else {
                 all.unpriced += 1;
                 return all;
             };
@@ -79,19 +80,20 @@ mod tests {
     fn accounts_without_a_known_price_are_not_free_but_counted_apart() {
         let mut prices = Subscriptions::default();
         prices.set("acme", "Plus", 30.0).unwrap();
-        let paid = |plan, since| Paid { provider: "acme", plan, since };
+        let paid = |plan: &'static str, since| Paid {
+            provider: "acme",
+            plans: plan.split_whitespace().collect(),
+            since,
+        };
         let month = Span { from: 0, to: DAY * 30 };
         let spend = |accounts: Vec<Paid<'_>>| prices.spend(accounts, month);
         assert_eq!(spend(vec![]), Spend::default());
-        assert_eq!(
-            spend(vec![paid(None, 0), paid(Some("odd"), 0)]),
-            Spend { unpriced: 2, ..Spend::default() }
-        );
-        let some = spend(vec![paid(Some("plus"), 0), paid(Some("PLUS"), DAY * 15), paid(None, 0)]);
+        assert_eq!(spend(vec![paid("", 0), paid("odd", 0)]), Spend { unpriced: 2, ..Spend::default() });
+        let some = spend(vec![paid("plus", 0), paid("fine PLUS", DAY * 15), paid("", 0)]);
         assert_eq!((some.monthly, some.priced, some.unpriced), (Some(60.0), 2, 1));
         let share = some.within.unwrap();
         assert!((share - 30.0 * 45.0 / DAYS_OF_A_MONTH).abs() < 1e-9, "{share}");
-        let later = spend(vec![paid(Some("plus"), DAY * 40)]);
+        let later = spend(vec![paid("plus", DAY * 40)]);
         assert_eq!((later.monthly, later.within), (Some(30.0), Some(0.0)));
         assert_eq!(prices.monthly("other", "plus"), None);
     }

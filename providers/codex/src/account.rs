@@ -4,7 +4,7 @@ use pollux_sdk::kit::{claims, each, text, unix};
 use pollux_sdk::{
     AccountError, Credential, Grant, Io, Method, Model, Reason, Request, Secret, StatusCode, Survey,
 };
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The catalogue format asked for, as Codex CLI 0.169.0 reads it: upstream answers 400 without it and leaves out
@@ -54,8 +54,7 @@ const REFUSED: (&str, &str) = ("login_refused", "OpenAI does not accept the logi
 pub(crate) async fn obtain(own: &Section, io: &dyn Io, grant: Grant<'_>) -> Result<Credential, AccountError> {
     let (url, fields) = (&own.oauth.token_url, own.oauth.fields(grant)?);
     let request = if matches!(grant, Grant::Refresh(_)) {
-        let body: Map<_, Value> = fields.into_iter().map(|(key, text)| (key.into(), text.into())).collect();
-        Request::post(url, Value::Object(body).to_string())
+        Request::members(url, fields)
     } else {
         Request::form(url, fields)
     };

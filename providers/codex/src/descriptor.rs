@@ -33,6 +33,7 @@ pub(crate) fn describe(config: &Section) -> Descriptor {
     Descriptor {
         id: ID,
         title: "Codex",
+        kind: "codex",
         dialects: &[Dialect::Responses],
         operations: &[Operation::Generate, Operation::Compact, Operation::Models],
         models: config.model_list.iter().map(Model::named).collect(),

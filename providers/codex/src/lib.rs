@@ -7,6 +7,7 @@ mod account;
 mod catalogue;
 mod config;
 mod descriptor;
+mod device;
 mod reply;
 mod request;
 mod verdict;
@@ -15,9 +16,9 @@ mod verdict;
 mod tests;
 
 use pollux_sdk::{
-    AccountError, Attempt, Call, ConfigError, Credential, Descriptor, Failure, Grant, HeaderMap, Io, Lease,
-    PoolView, Provider, Quota, Refusal, Reply, Settings, Survey, Verdict, async_trait, kit::oauth::Section,
-    register_provider,
+    AccountError, Approval, Attempt, Bytes, Call, ConfigError, Credential, Descriptor, Device, Facts,
+    Failure, Grant, HeaderMap, Inbound, Io, Lease, PoolView, Provider, Quota, Refusal, Reply, Settings,
+    Shape, Survey, Verdict, async_trait, kit::oauth::Section, register_provider,
 };
 use serde_json::Value;
 use std::sync::Arc;
@@ -43,6 +44,19 @@ impl Provider for Codex {
     fn prepare(&self, call: &Call, lease: &Lease<'_>) -> Result<Attempt, Refusal> {
         request::prepare(&self.config, call, lease)
     }
+    fn probe(&self, inbound: &Inbound<'_>) -> Facts {
+        let mut facts = inbound.facts();
+        if facts.shape == Some(Shape::Socket) {
+            facts.model = facts.model.or_else(|| request::hinted_model(inbound.headers));
+        }
+        facts
+    }
+    fn opens_sockets(&self) -> bool {
+        true
+    }
+    fn frame(&self, call: &Call, lease: &Lease<'_>) -> Result<Bytes, Refusal> {
+        request::frame(call, lease)
+    }
     fn classify(&self, call: &Call, failure: &Failure<'_>) -> Verdict {
         verdict::classify(call, failure)
     }
@@ -60,6 +74,12 @@ impl Provider for Codex {
     }
     async fn obtain(&self, io: &dyn Io, grant: Grant<'_>) -> Result<Credential, AccountError> {
         account::obtain(&self.config, io, grant).await
+    }
+    async fn device(&self, io: &dyn Io) -> Result<Device, AccountError> {
+        device::begin(&self.config, io).await
+    }
+    async fn approval(&self, io: &dyn Io, device: &Device) -> Result<Approval, AccountError> {
+        device::approval(&self.config, io, device).await
     }
     async fn enroll(&self, _io: &dyn Io, credential: Credential) -> Result<Vec<Credential>, AccountError> {
         Ok(vec![account::enroll(credential)?])

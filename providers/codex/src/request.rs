@@ -1,8 +1,8 @@
 use crate::reply::Responses;
 use pollux_sdk::kit::{list, oauth::Section};
 use pollux_sdk::{
-    Attempt, Bytes, Call, Credential, HeaderMap, HeaderName, HeaderValue, Lease, Operation, Payload, Reason,
-    Refusal, Request, Shape, elements, mentions,
+    Attempt, Bytes, Call, Credential, HeaderMap, HeaderName, HeaderValue, Lease, Method, Operation, Payload,
+    Reason, Refusal, Request, Shape, elements, mentions,
 };
 use serde_json::value::RawValue;
 
@@ -19,18 +19,61 @@ const REFUSED: [&str; 14] = [
     "prompt_cache_options", "previous_response_id",
 ];
 
+/// What upstream calls its sockets (Codex CLI 0.169.0, 2026-11).
+const SOCKETS: &str = "responses_websockets=2026-02-06";
+
+/// Only over HTTP: on a socket an answer may follow another, and may be prepared without being given.
+const FREE_ON_SOCKETS: [&str; 2] = ["generate", "previous_response_id"];
+
+const TURN_STATE: &str = "x-codex-turn-state";
+
 /// Builds one attempt. Upstream only streams; a client that wants one document gets it folded by the host.
 pub(crate) fn prepare(own: &Section, call: &Call, lease: &Lease<'_>) -> Result<Attempt, Refusal> {
-    let known = matches!(call.endpoint.operation, Operation::Generate | Operation::Compact);
-    if !known || call.shape == Shape::Socket {
-        return Err(Refusal::Request("codex has no such operation over this transport".into()));
+    if !matches!(call.endpoint.operation, Operation::Generate | Operation::Compact) {
+        return Err(Refusal::Request("codex has no such operation".into()));
     }
     let url = format!("{}/backend-api/codex/responses", own.api_url);
-    let mut request = Request::post(url, body(call)?).agent(&own.user_agent);
-    request.headers.extend(client_headers(&call.headers, lease.moved));
-    let request = request.header(HeaderName::from_static("accept"), "text/event-stream");
+    let headers = client_headers(&call.headers, lease.moved);
+    let (mut request, answers) = if call.shape == Shape::Socket {
+        (Request::new(Method::GET, url), Shape::Socket)
+    } else {
+        (Request::post(url, body(call)?), Shape::Events)
+    };
+    request = request.agent(&own.user_agent);
+    request.headers.extend(headers);
+    request = match answers {
+        Shape::Socket if speaks_sockets(&call.headers) => request,
+        Shape::Socket => request.header(HeaderName::from_static("openai-beta"), SOCKETS),
+        _ => request.header(HeaderName::from_static("accept"), "text/event-stream"),
+    };
     let request = authorize(request, lease.credential)?;
-    Ok(Attempt { request, answers: Shape::Events, reader: Box::new(Responses::default()) })
+    Ok(Attempt { request, answers, reader: Box::new(Responses::default()) })
+}
+
+/// A socket's frame as upstream accepts it: a request's body, with what is said in headers elsewhere.
+pub(crate) fn frame(call: &Call, lease: &Lease<'_>) -> Result<Bytes, Refusal> {
+    let frame = body(call)?;
+    if !lease.moved || !mentions(&frame, TURN_STATE) {
+        return Ok(frame);
+    }
+    let frame = Payload::new(frame);
+    let Some(metadata) = frame.child("client_metadata") else { return Ok(frame.bytes().clone()) };
+    Ok(frame.with(&[("client_metadata", Some(&metadata.with(&[(TURN_STATE, None)])))]))
+}
+
+/// The model that a socket is meant for, where its client says so ahead.
+pub(crate) fn hinted_model(headers: &HeaderMap) -> Option<String> {
+    let text = |name: &str| headers.get(name)?.to_str().ok();
+    let hint = text("x-codex-routing-hint").and_then(|hint| hint.trim().strip_prefix("model="));
+    let turn = || {
+        let turn = Payload::new(Bytes::copy_from_slice(text("x-codex-turn-metadata")?.as_bytes()));
+        turn.text("model").map(String::from)
+    };
+    hint.map(str::to_owned).or_else(turn)
+}
+
+fn speaks_sockets(headers: &HeaderMap) -> bool {
+    headers.get("openai-beta").is_some_and(|beta| mentions(beta.as_bytes(), "responses_websockets="))
 }
 
 /// Adds whose account it is.
@@ -78,7 +121,7 @@ fn client_headers(headers: &HeaderMap, moved: bool) -> HeaderMap {
         passed.insert("originator", HeaderValue::from_static("pollux"));
     }
     if moved {
-        passed.remove("x-codex-turn-state");
+        passed.remove(TURN_STATE);
     }
     passed
 }
@@ -90,7 +133,8 @@ fn body(call: &Call) -> Result<Bytes, Refusal> {
         return Err(Refusal::Request("the body is not a JSON object".into()));
     }
     let given = |key: &str| body.raw(key).filter(|raw| &raw[..] != b"null");
-    if given("previous_response_id").is_some() {
+    let socket = call.shape == Shape::Socket;
+    if !socket && given("previous_response_id").is_some() {
         let text = "`previous_response_id` is not supported: no answers are stored upstream; \
                     send the whole conversation in `input`";
         return Err(Refusal::Request(text.into()));
@@ -100,7 +144,8 @@ fn body(call: &Call) -> Result<Bytes, Refusal> {
     let include = given("reasoning").and_then(|_| include(given("include")));
 
     let mut changes: Vec<(&str, Option<&[u8]>)> = vec![("stream", Some(b"true")), ("store", Some(b"false"))];
-    changes.extend(REFUSED.map(|key| (key, None)));
+    let refused = REFUSED.into_iter().filter(|key| !socket || !FREE_ON_SOCKETS.contains(key));
+    changes.extend(refused.map(|key| (key, None)));
     if !call.model.is_empty() {
         changes.push(("model", Some(&model)));
     }
@@ -119,8 +164,13 @@ fn body(call: &Call) -> Result<Bytes, Refusal> {
 /// Newer models take their tools and instructions as input items; then upstream wants neither at the top.
 fn is_lite(call: &Call, input: &Bytes) -> bool {
     let header = call.headers.get("x-openai-internal-codex-responses-lite");
+    let told = |metadata: Payload| {
+        let flag = metadata.text("ws_request_header_x_openai_internal_codex_responses_lite");
+        flag.is_some_and(|flag| flag.eq_ignore_ascii_case("true"))
+    };
     let first = || elements(input)?.first().map(|item| says(item, "type", "additional_tools"));
     header.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"true"))
+        || call.shape == Shape::Socket && call.body.child("client_metadata").is_some_and(told)
         || mentions(input, "additional_tools") && first() == Some(true)
 }
 

@@ -60,7 +60,15 @@ fn sample_call(sample: &Value) -> Call {
         .as_object()
         .map(|all| all.iter().map(|(name, value)| (name.as_str(), value.as_str().unwrap())).collect())
         .unwrap_or_default();
-    call(path, sample["model"].as_str().unwrap_or_default(), &of, sample["body"].to_string())
+    let call = call(path, sample["model"].as_str().unwrap_or_default(), &of, sample["body"].to_string());
+    if sample["method"] == "GET" { on_socket(call) } else { call }
+}
+
+fn on_socket(mut call: Call) -> Call {
+    call.endpoint =
+        Endpoint::get("/responses", Operation::Generate, Dialect::Responses).shaped(Shape::Socket);
+    call.shape = Shape::Socket;
+    call
 }
 
 fn account() -> Credential {

@@ -19,6 +19,7 @@ pub(crate) fn describe(own: &Section) -> Descriptor {
     Descriptor {
         id: "geminicli",
         title: "Gemini CLI",
+        kind: "gemini",
         dialects: &[Dialect::Gemini],
         operations: &[Operation::Generate, Operation::CountTokens, Operation::Models],
         models: own.model_list.iter().map(Model::named).collect(),

@@ -29,6 +29,7 @@ fn build(settings: Settings) -> Result<Arc<dyn Provider>, ConfigError> {
     let descriptor = Descriptor {
         id: "acme",
         title: "Acme AI",
+        kind: "acme",
         dialects: &[Dialect::Chat],
         operations: &[Operation::Generate, Operation::Embed, Operation::Models],
         models: config.model_list.iter().map(Model::named).collect(),

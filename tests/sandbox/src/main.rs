@@ -31,7 +31,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let folder = tempfile::Builder::new().prefix("pollux-sandbox-").tempdir()?;
     let simulator = Simulator::start();
-    for script in [simulator.google().script(), simulator.openai().script()] {
+    for script in [simulator.google().script(), simulator.openai().script(), simulator.anthropic().script()] {
         script.set_deltas(6);
         script.set_pace(PACE);
     }

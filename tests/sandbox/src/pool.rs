@@ -15,8 +15,12 @@ pub(crate) const GEMINI: [&str; 4] =
 /// The first is one that Codex CLI knows.
 pub(crate) const CODEX: [&str; 3] = ["gpt-5.6-sol", "gpt-5.5", "gpt-5.2-codex"];
 
+/// The first is one that Claude Code knows.
+pub(crate) const CLAUDE: [&str; 3] = ["claude-opus-5-5", "claude-haiku-5-5", "claude-haiku-4-5"];
+
 const GOOGLE: [&str; 3] = ["ada", "ben", "cleo"];
 const OPENAI: [&str; 3] = ["dora", "emil", "faye"];
+const ANTHROPIC: [&str; 3] = ["gwen", "hugo", "iris"];
 const ADMIN_KEY: &str = "sandbox-admin";
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -43,6 +47,7 @@ pub(crate) fn settings(
         ("BASIC__SHUTDOWN_GRACE", "2s".to_owned()),
         ("PROVIDERS__GEMINICLI__MODEL_LIST", json!(GEMINI).to_string()),
         ("PROVIDERS__CODEX__MODEL_LIST", json!(CODEX).to_string()),
+        ("PROVIDERS__CLAUDE__MODEL_LIST", json!(CLAUDE).to_string()),
     ];
     let environment: Environment =
         ours.into_iter().map(|(key, value)| (format!("POLLUX__{key}"), value)).collect();
@@ -56,13 +61,15 @@ pub(crate) fn settings(
 /// Brings in accounts the way an owner does, and waits until all of them serve. One more account at each vendor
 /// is left out: somebody may want to log in.
 pub(crate) async fn fill(simulator: &Simulator, port: u16) -> Result<(), Box<dyn Error>> {
-    let (google, openai) = (simulator.google(), simulator.openai());
+    let (google, openai, anthropic) = (simulator.google(), simulator.openai(), simulator.anthropic());
     google.account("guest");
     openai.account("guest");
+    anthropic.account("guest");
     let entry = |token: String| json!({ "refresh_token": token });
     let batches = [
         ("geminicli", GOOGLE.map(|label| entry(google.account(label).refresh_token()))),
         ("codex", OPENAI.map(|label| entry(openai.account(label).refresh_token()))),
+        ("claude", ANTHROPIC.map(|label| json!({"api_key": anthropic.account(label).key()}))),
     ];
     for (provider, entries) in batches {
         let url = format!("http://127.0.0.1:{port}/{provider}/resource:add");
@@ -84,6 +91,6 @@ async fn active(port: u16) -> bool {
     let authorization = format!("Bearer {ADMIN_KEY}");
     let Ok(answer) = send("GET", &url, &[("authorization", &authorization)], "").await else { return false };
     let is_active = |account: &&Value| account["state"] == "active";
-    let active = answer.json()["accounts"].as_array().map(|all| all.iter().filter(is_active).count());
-    active == Some(GOOGLE.len() + OPENAI.len())
+    let active = answer.json().as_array().map(|all| all.iter().filter(is_active).count());
+    active == Some(GOOGLE.len() + OPENAI.len() + ANTHROPIC.len())
 }

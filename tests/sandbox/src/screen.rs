@@ -1,6 +1,6 @@
 //! What the person reads, and pastes.
 
-use crate::pool::{CODEX, GEMINI, KEY};
+use crate::pool::{CLAUDE, CODEX, GEMINI, KEY};
 use std::path::Path;
 
 /// Settings in a home of their own. With a base URL alone Gemini CLI 0.61.0 ends: "Invalid auth method selected".
@@ -16,18 +16,22 @@ pub(crate) fn text(port: u16, folder: &Path) -> String {
     let base = format!("http://127.0.0.1:{port}");
     let [gemini, ..] = GEMINI;
     let [codex, ..] = CODEX;
+    let [claude, ..] = CLAUDE;
     let json = "-H 'content-type: application/json'";
     let google = format!("-H 'x-goog-api-key: {KEY}' {json}");
     let openai = format!("-H 'authorization: Bearer {KEY}' {json}");
     let said = r#"'{"contents":[{"role":"user","parts":[{"text":"Hello, Gemini"}]}]}'"#;
     let asked = format!(r#"{{"model":"{codex}","input":"Hello, Codex""#);
+    let anthropic = format!("-H 'x-api-key: {KEY}' -H 'anthropic-version: 2023-06-01' {json}");
+    let told = r#""max_tokens":1024,"messages":[{"role":"user","content":"Hello, Claude"}]"#;
+    let told = format!(r#"{{"model":"{claude}",{told}"#);
     let (prefix, home) = ("model_providers.pollux", folder.display());
     format!(
         r#"
 Pollux sandbox at {base}, key: {KEY}
 
 The vendors are simulated, and so are their models: an answer is what you said, repeated.
-Three Google and three OpenAI accounts are in the pool. Nothing leaves this machine, and
+Three accounts of each vendor (Google, OpenAI, Anthropic) are in the pool. Nothing leaves this machine, and
 nothing stays on it. Paste what you like into another terminal; Ctrl-C ends it all.
 
 == Gemini
@@ -49,6 +53,16 @@ curl -sS -w '\n' {base}/codex/v1/responses \
 curl -sSN {base}/codex/v1/responses \
   {openai} \
   -d '{asked},"stream":true}}'
+
+== Anthropic Messages
+
+curl -sS -w '\n' {base}/claude/v1/messages \
+  {anthropic} \
+  -d '{told}}}'
+
+curl -sSN {base}/claude/v1/messages \
+  {anthropic} \
+  -d '{told},"stream":true}}'
 
 == Gemini CLI
 
@@ -76,9 +90,19 @@ base_url = "{base}/codex/v1"
 wire_api = "responses"
 env_key = "POLLUX_KEY"
 
+== Claude Code
+
+ANTHROPIC_BASE_URL={base}/claude ANTHROPIC_AUTH_TOKEN={KEY} CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1 \
+  claude --model {claude} -p 'Hello from Claude Code'
+
+The same for good, in ~/.claude/settings.json:
+
+{{"env": {{"ANTHROPIC_BASE_URL": "{base}/claude", "ANTHROPIC_AUTH_TOKEN": "{KEY}"}}}}
+
 == Connect one more account: open in a browser, allow as guest
 
 http://localhost:{port}/geminicli/auth
+http://localhost:{port}/claude/auth
 http://localhost:{port}/codex/auth
 
 "#

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "tests may, and so may what they share")]
 
-use pollux_tests::kit::{Decision, Program, Run, Running, consent, get, installed};
+use pollux_tests::kit::{Decision, Program, Run, Running, consent, form, get, installed};
 use serde_json::Value;
 use std::path::Path;
 use std::time::Duration;
@@ -49,7 +49,9 @@ fn events(stream: &str) -> Vec<Value> {
 async fn every_curl_line_answers() {
     let sandbox = Sandbox::start().await;
     let curls = sandbox.paragraphs("curl ");
-    let [gemini, gemini_stream, responses, responses_stream] = curls[..] else { panic!("{curls:#?}") };
+    let [gemini, gemini_stream, responses, responses_stream, messages, messages_stream] = curls[..] else {
+        panic!("{curls:#?}")
+    };
     let part = "/candidates/0/content/parts/0/text";
     let whole: Value = serde_json::from_str(&paste(gemini).await).unwrap();
     assert_eq!(whole.pointer(part).unwrap(), "Hello, Gemini");
@@ -62,6 +64,11 @@ async fn every_curl_line_answers() {
     let deltas = streamed.iter().filter(|event| event["type"] == "response.output_text.delta");
     let text: Vec<_> = deltas.filter_map(|event| event["delta"].as_str()).collect();
     assert!(text.len() > 1 && text.concat() == "Hello, Codex", "{text:?}");
+    let whole: Value = serde_json::from_str(&paste(messages).await).unwrap();
+    assert_eq!(whole.pointer("/content/0/text").unwrap(), "Hello, Claude");
+    let streamed = events(&paste(messages_stream).await);
+    let text: Vec<_> = streamed.iter().filter_map(|event| event.pointer("/delta/text")?.as_str()).collect();
+    assert!(text.len() > 1 && text.concat() == "Hello, Claude", "{text:?}");
     assert_eq!(sandbox.running.stderr.text(), "");
 }
 
@@ -74,7 +81,15 @@ async fn the_login_pages_take_a_guest_in() {
         assert_eq!(begun.status, 307, "{}", begun.text());
         let cookie = begun.header("set-cookie").unwrap().split(';').next().unwrap().to_owned();
         let back = consent(begun.header("location").unwrap(), Decision::Allow("guest")).await.unwrap();
-        let done = get(&back, &[("cookie", &cookie)]).await;
+        let headers = [("cookie", cookie.as_str())];
+        let done = if url.ends_with("/claude/auth") {
+            // The vendor's page shows a code, which the person carries over.
+            let page = get(&back, &[]).await.text();
+            let code = page.split("<pre id=\"code\">").nth(1).unwrap().split('<').next().unwrap().to_owned();
+            form(&format!("{url}/paste"), &headers, &[("callback", &code)]).await
+        } else {
+            get(&back, &headers).await
+        };
         assert_eq!((done.status, done.text().as_str()), (202, "Success"));
     }
 }
@@ -131,6 +146,22 @@ async fn the_codex_cli_lines_work() {
     let key = line.split(' ').next().unwrap();
     let command = format!("{key} codex exec --skip-git-repo-check 'Hello again'");
     let run = with_clients(shell(&command).file(".codex/config.toml", config).unwrap(), &codex).await;
+    assert_eq!(run.code, Some(0), "{}", run.text());
+    assert!(run.stdout.contains("Hello again"), "{}", run.text());
+}
+
+#[tokio::test]
+async fn the_claude_code_lines_work() {
+    let Some(claude) = installed("Claude Code", "node_modules/.bin/claude") else { return };
+    let sandbox = Sandbox::start().await;
+    let [line] = sandbox.paragraphs("ANTHROPIC_BASE_URL=")[..] else { panic!("{}", sandbox.screen) };
+    let run = with_clients(shell(line), &claude).await;
+    assert_eq!(run.code, Some(0), "{}", run.text());
+    assert!(run.stdout.contains("Hello from Claude Code"), "{}", run.text());
+    // The way for good: settings of one's own.
+    let [settings] = sandbox.paragraphs("{\"env\"")[..] else { panic!("{}", sandbox.screen) };
+    let command = "claude --model claude-opus-5-5 -p 'Hello again'";
+    let run = with_clients(shell(command).file(".claude/settings.json", settings).unwrap(), &claude).await;
     assert_eq!(run.code, Some(0), "{}", run.text());
     assert!(run.stdout.contains("Hello again"), "{}", run.text());
 }

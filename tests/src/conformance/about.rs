@@ -61,6 +61,11 @@ fn id(subject: &Subject) -> Finding {
     ensure!(!taken.contains(&id), "`{id}` is a word of the host's");
     let title = about.title;
     ensure!(!title.trim().is_empty() && !title.contains(char::is_control), "the title {title:?} is no name");
+    ensure!(
+        !about.kind.is_empty() && about.kind.bytes().all(plain),
+        "the kind `{}` is not of lower-case letters, digits and `-`",
+        about.kind
+    );
     Ok(())
 }
 

@@ -29,9 +29,14 @@ fn read(subject: &Subject, sample: &Answer) -> Result<(Vec<Seen>, Summary), Stri
 
 fn shapes(subject: &Subject) -> Finding {
     for sample in subject.samples.answers.iter().chain(&subject.samples.faults) {
-        let attempt = subject.provider.prepare(&subject.call(sample.call)?, &subject.lease());
+        let call = subject.call(sample.call)?;
+        let attempt = subject.provider.prepare(&call, &subject.lease());
         let attempt = attempt.map_err(|error| format!("`{}`: {error}", sample.name))?;
-        let expected = if sample.body.is_some() { Shape::Whole } else { Shape::Events };
+        let expected = match call.shape {
+            Shape::Socket => Shape::Socket,
+            _ if sample.body.is_some() => Shape::Whole,
+            _ => Shape::Events,
+        };
         ensure!(attempt.answers == expected, "`{}` is announced as {:?}", sample.name, attempt.answers);
     }
     Ok(())

@@ -7,8 +7,8 @@ use super::{
 };
 use bytes::Bytes;
 use pollux_sdk::{
-    Attempt, Call, Credential, HeaderMap, Lease, Operation, Payload, Provider, Refusal, Secret, Shape,
-    mentions,
+    Attempt, Call, Credential, HeaderMap, Lease, Method, Operation, Payload, Provider, Refusal, Secret,
+    Shape, mentions,
 };
 use serde_json::{Value, json};
 use url::Url;
@@ -22,6 +22,8 @@ pub(super) const CHECKS: &[Check] = &[
     ("unknown members of a body go upstream byte for byte", unknown_members),
     ("a request leaves framing to the host", framing),
     ("a request claims to be of no other client", claims),
+    ("a socket is opened without a body, where sockets are offered", sockets),
+    ("a frame becomes the same frame, and holds no token", frames),
     ("a client's wrong body is never the credential's fault", wrong_bodies),
     ("an unusable token is never the client's fault", unusable_tokens),
     ("nothing shows a token where it is printed", printed),
@@ -53,7 +55,10 @@ fn prepares(subject: &Subject) -> Finding {
         for moved in [false, true] {
             let attempt = attempt(&*subject.provider, index, &call, &Lease::new(&subject.credential, moved))?;
             let (wanted, given) = (call.shape, attempt.answers);
-            let fits = given == Shape::Events || given == Shape::Whole && wanted == Shape::Whole;
+            let fits = match wanted {
+                Shape::Socket => given == Shape::Socket,
+                _ => given == Shape::Events || given == Shape::Whole && wanted == Shape::Whole,
+            };
             ensure!(fits, "call {index} wants {wanted:?}, and its answer comes as {given:?}");
         }
     }
@@ -123,12 +128,57 @@ fn unknown_members(subject: &Subject) -> Finding {
         let added = add_unknown(&mut body);
         let body = body.to_string().replace(r#""of_no_vendor":0"#, UNKNOWN);
         let call = subject.call_of(index, body.into())?;
-        let sent = attempt(&*subject.provider, index, &call, &subject.lease())?.request.body;
+        let sent = sent(subject, &call, &subject.lease()).map_err(|error| told(index, &error))?;
         let found = String::from_utf8_lossy(&sent).matches(UNKNOWN).count();
         ensure!(
             found == added,
             "of {added} unknown members of call {index}, {found} go upstream as they came"
         );
+    }
+    Ok(())
+}
+
+/// The body that goes upstream: a request's, or a socket's frame.
+fn sent(subject: &Subject, call: &Call, lease: &Lease<'_>) -> Result<Bytes, Refusal> {
+    if call.shape == Shape::Socket {
+        return subject.provider.frame(call, lease);
+    }
+    subject.provider.prepare(call, lease).map(|attempt| attempt.request.body)
+}
+
+/// The handshake is made before anything is asked; a sample call's body is a frame that follows.
+fn sockets(subject: &Subject) -> Finding {
+    let mut calls = subject.upstream()?;
+    calls.retain(|(_, call)| call.shape == Shape::Socket);
+    let offered = subject.provider.opens_sockets();
+    ensure!(
+        offered != calls.is_empty(),
+        "it opens sockets: {offered}; sample calls of sockets: {}",
+        calls.len()
+    );
+    for (index, call) in calls {
+        let bare = Call { body: Payload::default(), ..call };
+        let Attempt { request, answers, .. } = attempt(&*subject.provider, index, &bare, &subject.lease())?;
+        ensure!(answers == Shape::Socket, "call {index} is answered in the shape {answers:?}");
+        let plain = request.method == Method::GET && request.body.is_empty();
+        ensure!(plain, "the handshake of call {index} is no GET without a body: {request:?}");
+    }
+    Ok(())
+}
+
+fn frames(subject: &Subject) -> Finding {
+    for (index, call) in subject.upstream()? {
+        if call.shape != Shape::Socket {
+            continue;
+        }
+        for moved in [false, true] {
+            let lease = Lease::new(&subject.credential, moved);
+            let frame = || sent(subject, &call, &lease).map_err(|error| told(index, &error));
+            let (first, second) = (frame()?, frame()?);
+            ensure!(first == second, "the frame of call {index} becomes another one the second time");
+            ensure!(Payload::new(first.clone()).is_object(), "the frame of call {index} is no JSON object");
+            subject.is_clean(&format!("the frame of call {index}"), &String::from_utf8_lossy(&first))?;
+        }
     }
     Ok(())
 }
@@ -194,7 +244,7 @@ fn wrong_bodies(subject: &Subject) -> Finding {
         for body in bodies {
             let start = String::from_utf8_lossy(&body[..body.len().min(60)]).into_owned();
             let wrong = Call { body: Payload::new(body), ..subject.call(index)? };
-            match subject.provider.prepare(&wrong, &subject.lease()) {
+            match sent(subject, &wrong, &subject.lease()) {
                 Err(Refusal::Credential(reason)) => {
                     return Err(format!(
                         "call {index} with the body `{start}` takes the account out: {reason}"

@@ -168,7 +168,8 @@ impl Samples {
                 ["deliver", "rotate", "again"].contains(&next.as_str()),
                 "`{name}`: next `{next}` is unknown"
             );
-            let known = ["none", "cool_model", "cool_credential", "refresh", "suspend", "drop_model"];
+            let known =
+                ["none", "cool_model", "cool_credential", "refresh", "suspend", "drop_model", "unfit"];
             ensure!(known.contains(&effect.as_str()), "`{name}`: effect `{effect}` is unknown");
             ensure!(
                 until.is_some() == effect.starts_with("cool"),

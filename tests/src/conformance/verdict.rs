@@ -66,6 +66,7 @@ fn named(verdict: &Verdict) -> (&'static str, &'static str, Option<&str>) {
         Effect::Refresh => ("refresh", None),
         Effect::Suspend(reason) => ("suspend", Some(&*reason.code)),
         Effect::DropModel => ("drop_model", None),
+        Effect::Unfit(reason) => ("unfit", Some(&*reason.code)),
         _ => ("unknown", None),
     };
     (next, effect, code)

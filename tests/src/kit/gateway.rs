@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use toml::{Table, Value};
 
-use super::{Database, Log, free_port, send, wait_until};
+use super::{Database, Log, Session, free_port, send, wait_until};
 use crate::simulator::Simulator;
 
 const START_LIMIT: Duration = Duration::from_secs(30);
@@ -18,8 +18,21 @@ const POLLUX_KEY: &str = "pollux-key-of-the-tests";
 const ADMIN_KEY: &str = "admin-key-of-the-tests";
 
 /// What of our own environment would change the gateway's behaviour.
-const HIDDEN: [&str; 9] = [
+const HIDDEN: [&str; 22] = [
     "RUST_LOG",
+    "NEXUS_KEY",
+    "DATABASE_URL",
+    "LOGLEVEL",
+    "BIGMODEL_LIST",
+    "CRED_PATH",
+    "REFRESH_CONCURRENCY",
+    "ENABLE_MULTIPLEXING",
+    "PROXY",
+    "POOL_DIR",
+    "PROXY_LISTEN_ADDR",
+    "PROXY_DB_PATH",
+    "PROXY_DEBUG",
+    "FRIEND_CODE",
     "HTTP_PROXY",
     "HTTPS_PROXY",
     "ALL_PROXY",
@@ -35,6 +48,8 @@ const HIDDEN: [&str; 9] = [
 pub struct Builder {
     config: Table,
     raw_config: Option<String>,
+    /// The port of a gateway that has no configuration file.
+    bare: Option<u16>,
     env: Vec<(String, String)>,
     args: Vec<String>,
     database: Option<Database>,
@@ -58,7 +73,7 @@ impl fmt::Display for StartError {
 impl std::error::Error for StartError {}
 
 impl Builder {
-    /// Points both providers at a simulator.
+    /// Points all providers at a simulator.
     #[must_use]
     pub fn simulator(mut self, simulator: &Simulator) -> Self {
         merge(&mut self.config, table(&vendors(simulator)));
@@ -76,6 +91,19 @@ impl Builder {
     #[must_use]
     pub fn raw_config(mut self, text: &str) -> Self {
         self.raw_config = Some(text.to_owned());
+        self
+    }
+
+    /// Starts it without a configuration file: the environment says everything, the port of this kit and where the
+    /// simulated vendors are included.
+    #[must_use]
+    pub fn without_config(mut self) -> Self {
+        let port = free_port();
+        self = self.env("POLLUX__BASIC__LISTEN_PORT", &port.to_string());
+        let mut told = Vec::new();
+        variables("POLLUX", &self.config, &mut told);
+        self.env.extend(told);
+        self.bare = Some(port);
         self
     }
 
@@ -130,14 +158,15 @@ impl Builder {
             Some(database) => database,
             None => Database::from_environment().map_err(failed)?,
         };
-        let port = free_port();
+        let port = self.bare.unwrap_or_else(free_port);
         let mut config = base(port, &database);
         merge(&mut config, self.config);
         let text = self.raw_config.unwrap_or_else(|| config.to_string());
-        let mut files = vec![("config.toml".to_owned(), text.into_bytes())];
-        files.extend(self.files);
-        for (name, content) in files {
-            let written = fs::write(folder.path().join(&name), content);
+        let config_file = self.bare.is_none().then(|| ("config.toml".to_owned(), text.into_bytes()));
+        for (name, content) in config_file.into_iter().chain(self.files) {
+            let path = folder.path().join(&name);
+            let made = path.parent().map_or(Ok(()), fs::create_dir_all);
+            let written = made.and_then(|()| fs::write(&path, content));
             written.map_err(|error| failed(format!("cannot write {name}: {error}")))?;
         }
         let mut gateway = Gateway {
@@ -336,6 +365,14 @@ impl Gateway {
         run(isolated(&self.program), self.folder.path(), args, &self.env).await
     }
 
+    /// Starts a command that a person sits in front of, such as `login`.
+    pub fn session(&self, args: &[&str]) -> io::Result<Session> {
+        let mut command = isolated(&self.program);
+        command.current_dir(self.folder.path()).args(args);
+        command.envs(self.env.iter().map(|(name, value)| (name, value)));
+        Session::start(command)
+    }
+
     fn launch(&mut self) -> io::Result<()> {
         let mut command = isolated(&self.program);
         command.current_dir(self.folder.path()).args(&self.args);
@@ -361,9 +398,10 @@ impl Drop for Gateway {
     }
 }
 
-/// Configuration that points both providers at a simulator, as TOML.
+/// Configuration that points all providers at a simulator, as TOML.
 pub fn vendors(simulator: &Simulator) -> String {
-    let (google, openai) = (simulator.google_url(), simulator.openai_url());
+    let (google, openai, anthropic) =
+        (simulator.google_url(), simulator.openai_url(), simulator.anthropic_url());
     let (client_id, client_secret) = simulator.google().client();
     format!(
         r#"
@@ -383,6 +421,12 @@ pub fn vendors(simulator: &Simulator) -> String {
         authorize_url = "{openai}/oauth/authorize"
         token_url = "{openai}/oauth/token"
         client_id = "{}"
+        [providers.claude]
+        api_url = "{anthropic}"
+        model_list = ["claude-opus-5-5", "claude-haiku-5-5", "claude-haiku-4-5"]
+        [providers.claude.oauth]
+        authorize_url = "{anthropic}/cai/oauth/authorize"
+        token_url = "{anthropic}/v1/oauth/token"
         "#,
         crate::simulator::openai::CLIENT_ID
     )
@@ -446,6 +490,8 @@ fn base(port: u16, database: &Database) -> Table {
         oauth_tps = 100
         [providers.codex]
         oauth_tps = 100
+        [providers.claude]
+        oauth_tps = 100
         "#
     ));
     let key_file = match database {
@@ -472,6 +518,22 @@ fn read(config: &Table, key: &str) -> String {
         .and_then(Value::as_str)
         .unwrap_or_default()
         .to_owned()
+}
+
+/// The leaves of a table as environment variables.
+fn variables(prefix: &str, table: &Table, told: &mut Vec<(String, String)>) {
+    for (key, value) in table {
+        let name = format!("{prefix}__{}", key.to_uppercase());
+        match value {
+            Value::Table(inner) => variables(&name, inner, told),
+            Value::String(text) => told.push((name, text.clone())),
+            Value::Array(items) => {
+                let items: Vec<_> = items.iter().map(|item| item.as_str().unwrap_or_default()).collect();
+                told.push((name, serde_json::json!(items).to_string()));
+            }
+            other => told.push((name, other.to_string())),
+        }
+    }
 }
 
 fn merge(into: &mut Table, from: Table) {

@@ -9,7 +9,8 @@ use crate::simulator::{Received, Simulator};
 
 const LIMIT: Duration = Duration::from_secs(30);
 /// The paths on which vendors generate.
-const GENERATION: [&str; 3] = ["/codex/responses", ":generateContent", ":streamGenerateContent"];
+const GENERATION: [&str; 4] =
+    ["/codex/responses", ":generateContent", ":streamGenerateContent", "/v1/messages"];
 
 /// Simulated vendors and a gateway that holds accounts of theirs.
 #[derive(Debug)]
@@ -25,6 +26,11 @@ pub fn contents(text: &str) -> Value {
     json!({"contents": [{"role": "user", "parts": [{"text": text}]}]})
 }
 
+/// A request of Anthropic's dialect that says this.
+pub fn messages(text: &str) -> Value {
+    json!({"model": "claude-opus-5-5", "max_tokens": 1024, "messages": [{"role": "user", "content": text}]})
+}
+
 impl Stage {
     /// Starts both, with accounts of these labels at Google and at `OpenAI`, under this configuration.
     pub async fn start(config: &str, google: &[&str], openai: &[&str]) -> Self {
@@ -36,26 +42,28 @@ impl Stage {
     pub async fn with(simulator: Simulator, builder: Builder, google: &[&str], openai: &[&str]) -> Self {
         let gateway = builder.simulator(&simulator).start().await.expect("the gateway starts");
         let stage = Self { gateway, simulator };
-        let tokens: Vec<_> =
-            google.iter().map(|label| stage.simulator.google().account(label).refresh_token()).collect();
-        stage.add("geminicli", &tokens).await;
-        let tokens: Vec<_> =
-            openai.iter().map(|label| stage.simulator.openai().account(label).refresh_token()).collect();
-        stage.add("codex", &tokens).await;
-        let wanted = google.len() + openai.len();
-        let all = || std::future::ready(stage.gateway.log().count("account is in the pool") >= wanted);
-        assert!(wait_until(all, LIMIT).await, "not all accounts came into the pool");
+        let entry = |token: String| json!({"refresh_token": token});
+        let google =
+            google.iter().map(|label| entry(stage.simulator.google().account(label).refresh_token()));
+        stage.join("geminicli", &google.collect::<Vec<_>>()).await;
+        let openai =
+            openai.iter().map(|label| entry(stage.simulator.openai().account(label).refresh_token()));
+        stage.join("codex", &openai.collect::<Vec<_>>()).await;
         stage
     }
 
-    async fn add(&self, provider: &str, tokens: &[String]) {
-        if tokens.is_empty() {
+    /// Brings accounts in, and waits until all of them are in the pool.
+    pub async fn join(&self, provider: &str, entries: &[Value]) {
+        if entries.is_empty() {
             return;
         }
-        let body: Vec<_> = tokens.iter().map(|token| json!({"refresh_token": token})).collect();
+        let count = || self.gateway.log().count("account is in the pool");
+        let wanted = count() + entries.len();
         let url = self.gateway.at(&format!("/{provider}/resource:add"));
-        let answer = post(&url, &self.gateway.auth(), &json!(body)).await;
+        let answer = post(&url, &self.gateway.auth(), &json!(entries)).await;
         assert_eq!(answer.status, 202, "{}", answer.text());
+        let all = || std::future::ready(count() >= wanted);
+        assert!(wait_until(all, LIMIT).await, "not all accounts came into the pool");
     }
 
     /// POSTs JSON with the clients' key.
@@ -89,6 +97,18 @@ impl Stage {
             .await
     }
 
+    /// Asks Claude for one document.
+    pub async fn claude(&self, text: &str) -> Answer {
+        self.post("/claude/v1/messages", &messages(text)).await
+    }
+
+    /// Asks Claude for a stream.
+    pub async fn claude_stream(&self, text: &str) -> Events {
+        let mut body = messages(text);
+        body["stream"] = json!(true);
+        self.events("/claude/v1/messages", &body).await
+    }
+
     /// What the vendors were asked to generate so far.
     pub fn generated(&self) -> Vec<Received> {
         let mut all = self.simulator.record().all();
@@ -109,7 +129,7 @@ impl Stage {
     /// The owner's view of the account with this label.
     pub async fn account(&self, label: &str) -> Value {
         let answer = self.admin("GET", "/admin/accounts", "").await;
-        let accounts = answer.json()["accounts"].take();
+        let accounts = answer.json();
         let wanted = format!("{label}@example.com");
         let found =
             accounts.as_array().into_iter().flatten().find(|account| account["label"] == wanted.as_str());

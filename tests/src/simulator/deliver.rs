@@ -20,21 +20,23 @@ pub(crate) enum After {
     Close,
 }
 
-enum Cut {
+pub(crate) enum Cut {
     Close(usize),
     Reset(usize),
 }
 
 #[derive(Default)]
-struct Plan {
-    before_head: Vec<Wait>,
-    before_first: Duration,
-    between: Duration,
-    cut: Option<Cut>,
+pub(crate) struct Plan {
+    pub(crate) before_head: Vec<Wait>,
+    pub(crate) before_first: Duration,
+    pub(crate) between: Duration,
+    pub(crate) cut: Option<Cut>,
+    /// The code a socket is closed with.
+    pub(crate) close: Option<u16>,
     hang: bool,
 }
 
-enum Wait {
+pub(crate) enum Wait {
     For(Duration),
     At(Gate),
 }
@@ -48,14 +50,20 @@ pub(crate) async fn deliver(
     pace: Duration,
     head_sent: impl FnOnce(u16),
 ) -> (Ending, After) {
-    let mut plan = Plan { between: pace, ..Plan::default() };
-    for fault in faults {
-        apply(fault, vendor, &mut reply, &mut plan);
-    }
+    let plan = plan(faults, vendor, &mut reply, pace);
     match send(connection, reply, plan, head_sent).await {
         Ok(ending) => ending,
         Err(_) => (Ending::PeerGone, After::Close),
     }
+}
+
+/// What faults make of an answer, and of the way it is sent.
+pub(crate) fn plan(faults: Vec<Fault>, vendor: Vendor, reply: &mut Reply, pace: Duration) -> Plan {
+    let mut plan = Plan { between: pace, ..Plan::default() };
+    for fault in faults {
+        apply(fault, vendor, reply, &mut plan);
+    }
+    plan
 }
 
 /// Resets the connection instead of closing it.
@@ -79,6 +87,10 @@ fn apply(fault: Fault, vendor: Vendor, reply: &mut Reply, plan: &mut Plan) {
             keep(reply, events);
         }
         Fault::EndAfter(events) => keep(reply, events),
+        Fault::CloseAfter(events, code) => {
+            plan.close = Some(code);
+            keep(reply, events);
+        }
         Fault::ErrorAfter(events, error) => fail(reply, vendor, events, &error),
         Fault::RawAfter(events, bytes) => {
             keep(reply, events);
@@ -133,13 +145,21 @@ fn edit(reply: &mut Reply, index: usize, change: impl Fn(&Bytes) -> Bytes) {
 
 fn fail(reply: &mut Reply, vendor: Vendor, count: usize, error: &Value) {
     let Body::Events(events) = &mut reply.body else {
-        reply.body = Body::Whole(json!({ "error": error }).to_string().into());
+        let body = match vendor {
+            Vendor::Anthropic => json!({"type": "error", "error": error, "request_id": null}),
+            _ => json!({ "error": error }),
+        };
+        reply.body = Body::Whole(body.to_string().into());
         return;
     };
     match vendor {
         Vendor::Google => {
             events.truncate(count);
             events.push(Bytes::from(format!("data: {}\n\n", json!({ "error": error }))));
+        }
+        Vendor::Anthropic => {
+            events.truncate(count);
+            events.push(super::anthropic::failed(error));
         }
         Vendor::OpenAi => {
             let created = events.iter().position(|event| event.starts_with(b"event: response.created\n"));
@@ -161,7 +181,8 @@ pub(crate) fn failed(mut response: Value, sequence_number: usize, error: &Value)
     Bytes::from(format!("event: response.failed\ndata: {event}\n\n"))
 }
 
-fn data(event: &Bytes) -> Value {
+/// The JSON of a framed event; null where there is none.
+pub(crate) fn data(event: &Bytes) -> Value {
     let text = String::from_utf8_lossy(event);
     let data = text.lines().find_map(|line| line.strip_prefix("data: ")).unwrap_or_default();
     serde_json::from_str(data).unwrap_or(Value::Null)
@@ -251,6 +272,13 @@ pub(crate) async fn pass(connection: &mut Connection, gate: &Gate) -> bool {
     }
 }
 
+/// The head of an answer that is followed by frames.
+pub(crate) async fn switch(connection: &mut Connection, reply: &Reply) -> io::Result<()> {
+    let head = head(reply.status, &reply.headers, Some(0));
+    let head = String::from_utf8_lossy(&head).replace("content-length: 0\r\n", "");
+    connection.stream.write_all(head.as_bytes()).await
+}
+
 fn head(status: u16, headers: &[(String, String)], length: Option<usize>) -> Vec<u8> {
     let mut head = format!("HTTP/1.1 {status} {}\r\n", reason(status));
     for (name, value) in headers {
@@ -265,6 +293,7 @@ fn head(status: u16, headers: &[(String, String)], length: Option<usize>) -> Vec
 
 fn reason(status: u16) -> &'static str {
     match status {
+        101 => "Switching Protocols",
         200 => "OK",
         302 => "Found",
         304 => "Not Modified",

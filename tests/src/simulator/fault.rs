@@ -42,8 +42,10 @@ pub enum Fault {
     SilenceAfter(usize),
     /// Sends this many events, then ends the message cleanly, as if that were all.
     EndAfter(usize),
-    /// Sends this many events, then the vendor's own error event (`response.failed`, or Gemini's `error`
-    /// chunk) holding this error, then ends cleanly. For zero, `OpenAI` still sends `response.created` first.
+    /// On a socket: sends this many events, then closes with this code (1005: without one).
+    CloseAfter(usize, u16),
+    /// Sends this many events, then the vendor's own error event (`response.failed`, `error`, or Gemini's
+    /// `error` chunk) holding this error, then ends cleanly. For zero, `OpenAI` still sends `response.created` first.
     ErrorAfter(usize, Value),
     /// Sends this many events, then these bytes as they are, then ends cleanly.
     RawAfter(usize, Bytes),
@@ -269,6 +271,10 @@ impl Gate {
         tokio::time::timeout(limit, arrived.wait_for(|seen| *seen >= count))
             .await
             .is_ok_and(|seen| seen.is_ok())
+    }
+
+    pub(crate) async fn pass_owned(self) {
+        self.pass().await;
     }
 
     pub(crate) async fn pass(&self) {

@@ -81,18 +81,9 @@ impl Desk {
         };
         match account {
             Some(account) => {
-                let code = format!("4/sim-{}", token::random());
+                let code = self.issue(authorization.clone(), account);
                 location.query_pairs_mut().append_pair("code", &code);
                 location.query_pairs_mut().append_pair("scope", &authorization.scope);
-                self.codes.insert(
-                    code,
-                    Code {
-                        authorization: authorization.clone(),
-                        account: account.to_owned(),
-                        expires: token::now() + 600,
-                        used: false,
-                    },
-                );
             }
             None => drop(location.query_pairs_mut().append_pair("error", "access_denied")),
         }
@@ -100,6 +91,14 @@ impl Desk {
             location.query_pairs_mut().append_pair("state", state);
         }
         Reply::redirect(location.as_str())
+    }
+
+    /// A code for this account.
+    pub(crate) fn issue(&mut self, authorization: Authorization, account: &str) -> String {
+        let code = format!("4/sim-{}", token::random());
+        let (account, expires) = (account.to_owned(), token::now() + 600);
+        self.codes.insert(code.clone(), Code { authorization, account, expires, used: false });
+        code
     }
 
     /// Whose code this is.

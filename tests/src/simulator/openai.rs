@@ -14,14 +14,18 @@ use super::server::Asked;
 use super::{World, lock, token};
 
 mod catalogue;
+mod device;
 mod events;
 mod login;
 mod refusal;
 mod request;
 mod responses;
+mod socket;
 
 pub use catalogue::Model;
 pub use refusal::Refusal;
+pub use socket::Socket;
+pub(crate) use socket::talk;
 
 /// The public client of the Codex CLI.
 pub const CLIENT_ID: &str = "app_EMoamEEZ73f0CkXaXp7hrann";
@@ -86,11 +90,31 @@ pub struct Habits {
     pub strict_dialect: bool,
     /// Unsupported parameters are refused in the form with an `error` object instead of `detail`.
     pub error_lane: bool,
+    /// Logins by code are offered.
+    pub device_login: bool,
+    /// Seconds between two questions of such a login.
+    pub device_interval: u64,
+    /// Upgrades are taken; otherwise they get 426.
+    pub sockets: bool,
+    /// Sockets compress where the client offers it.
+    pub socket_deflate: bool,
+    /// Sockets open with a ping.
+    pub socket_ping: bool,
 }
 
 impl Default for Habits {
     fn default() -> Self {
-        Self { empty_output: false, rate_limits_event: true, strict_dialect: false, error_lane: false }
+        Self {
+            empty_output: false,
+            rate_limits_event: true,
+            strict_dialect: false,
+            error_lane: false,
+            device_login: true,
+            device_interval: 5,
+            sockets: true,
+            socket_deflate: true,
+            socket_ping: false,
+        }
     }
 }
 
@@ -100,11 +124,13 @@ pub(crate) struct State {
     models: Vec<Model>,
     habits: Habits,
     desk: Desk,
+    devices: Vec<device::Device>,
     accounts: BTreeMap<String, Record>,
     access: HashMap<String, Access>,
     grants: HashMap<String, Grant>,
     reuses: Vec<Reuse>,
     tally: Tally,
+    sockets: Vec<Socket>,
 }
 
 impl Default for State {
@@ -114,11 +140,13 @@ impl Default for State {
             models: catalogue::usual(),
             habits: Habits::default(),
             desk: Desk::default(),
+            devices: Vec::new(),
             accounts: BTreeMap::new(),
             access: HashMap::new(),
             grants: HashMap::new(),
             reuses: Vec::new(),
             tally: Tally::default(),
+            sockets: Vec::new(),
         }
     }
 }
@@ -219,6 +247,12 @@ impl OpenAi {
         state.models.push(model);
     }
 
+    /// A person enters a code of a login without a browser, as this account or to deny it; whether anybody waits
+    /// for that code.
+    pub fn enter_code(&self, user_code: &str, label: Option<&str>) -> bool {
+        device::enter(&mut lock(&self.world.openai), user_code, label)
+    }
+
     /// Changes the backend's habits.
     pub fn habits(&self, change: impl FnOnce(&mut Habits)) {
         change(&mut lock(&self.world.openai).habits);
@@ -227,6 +261,11 @@ impl OpenAi {
     /// What the models say.
     pub fn script(&self) -> &Script {
         &self.world.openai_script
+    }
+
+    /// Every socket so far, oldest first.
+    pub fn sockets(&self) -> Vec<Socket> {
+        lock(&self.world.openai).sockets.clone()
     }
 
     /// What happened at the token endpoint.
@@ -398,13 +437,15 @@ pub(crate) fn answer(world: &World, asked: &Asked) -> Reply {
         ("GET", "/oauth/authorize") => login::authorize(state, asked),
         ("GET", "/consent") => login::decide(state, asked),
         ("POST", "/oauth/token") => login::token(state, asked),
+        ("POST", "/api/accounts/deviceauth/usercode") => device::begin(state, asked),
+        ("POST", "/api/accounts/deviceauth/token") => device::ask(state, asked),
         // Only a request without any User-Agent is taken for a bot here; the real rule is not known.
         (_, path) if path.starts_with("/backend-api/") && asked.request.header("user-agent").is_none() => {
             Reply::cloudflare()
         }
         ("POST", "/backend-api/codex/responses") => responses::create(state, &world.openai_script, asked),
         ("GET", "/backend-api/codex/responses") if asked.request.header("upgrade").is_some() => {
-            Reply::json(426, &json!({"detail": "Upgrade Required"}))
+            socket::handshake(state, asked)
         }
         ("GET", "/backend-api/codex/models") => catalogue::list(state, asked),
         ("GET", "/backend-api/wham/usage") => refusal::usage(state, asked),

@@ -16,6 +16,8 @@ pub enum Vendor {
     Google,
     /// `OpenAI`: OAuth and the Codex backend.
     OpenAi,
+    /// Anthropic: OAuth and the Messages API.
+    Anthropic,
 }
 
 /// How an answer ended.
@@ -36,7 +38,7 @@ pub struct Received {
     pub id: usize,
     /// Who was asked.
     pub vendor: Vendor,
-    /// Which connection it came on, counted over both vendors.
+    /// Which connection it came on, counted over all vendors.
     pub connection: usize,
     /// When its last byte had arrived.
     pub at: Instant,

@@ -133,7 +133,8 @@ fn asked_tool(text: &str) -> Option<&str> {
 
 /// The named tool, else the one that runs a command, else the first.
 fn choose<'a>(tools: &'a [Tool], name: &str) -> Option<&'a Tool> {
-    const RUNNERS: [&str; 5] = ["exec", "exec_command", "shell_command", "shell", "run_shell_command"];
+    const RUNNERS: [&str; 6] =
+        ["exec", "exec_command", "shell_command", "shell", "run_shell_command", "Bash"];
     let named = |wanted: &str| tools.iter().find(|tool| tool.name == wanted);
     named(name).or_else(|| RUNNERS.iter().find_map(|runner| named(runner))).or_else(|| tools.first())
 }
@@ -146,7 +147,7 @@ fn arguments(tool: &Tool) -> Value {
             "const result = await tools.exec_command({{cmd: \"{command}\"}});\ntext(result.output);"
         )),
         "exec_command" => json!({"cmd": command}),
-        "shell_command" | "run_shell_command" => json!({"command": command}),
+        "shell_command" | "run_shell_command" | "Bash" => json!({"command": command}),
         "shell" => json!({"command": ["echo", TOOL_OUTPUT]}),
         _ if tool.freeform => json!(TOOL_OUTPUT),
         _ => sample(&tool.schema),

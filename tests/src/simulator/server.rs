@@ -12,7 +12,7 @@ use super::fault::{Fault, Seen};
 use super::record::{Ending, Vendor};
 use super::reply::Reply;
 use super::wire::{self, Connection, Request};
-use super::{World, google, openai};
+use super::{World, anthropic, google, openai};
 
 /// A request with what every handler asks of it.
 #[derive(Debug)]
@@ -67,8 +67,9 @@ impl Asked {
     }
 }
 
-pub(crate) async fn bind(port: u16) -> io::Result<(TcpListener, SocketAddr)> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
+/// A listener on a free port.
+pub(crate) async fn bind() -> io::Result<(TcpListener, SocketAddr)> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let address = listener.local_addr()?;
     Ok((listener, address))
 }
@@ -109,6 +110,7 @@ async fn exchange(
     let account = match vendor {
         Vendor::Google => google::whose(world, &asked),
         Vendor::OpenAi => openai::whose(world, &asked),
+        Vendor::Anthropic => anthropic::whose(world, &asked),
     };
     let body = asked.body.clone().unwrap_or_default();
     let id = world.record.note(vendor, number, &asked.request, body, account.clone());
@@ -125,7 +127,18 @@ async fn exchange(
             let reply = match vendor {
                 Vendor::Google => google::answer(world, &asked),
                 Vendor::OpenAi => openai::answer(world, &asked),
+                Vendor::Anthropic => anthropic::answer(world, &asked),
             };
+            if reply.status == 101 {
+                let switched = deliver::switch(connection, &reply).await;
+                world.record.answered(id, 101);
+                if switched.is_ok() {
+                    // The handshake is over; frames are entries of their own.
+                    world.record.ended(id, Ending::Sent);
+                    openai::talk(connection, number, &asked, account, &reply, world).await;
+                }
+                return After::Close;
+            }
             send(connection, vendor, reply, faults, id, world).await
         }
     };

@@ -1,5 +1,6 @@
 //! The ruler is measured before anything is measured with it.
 
+mod anthropic_api;
 mod assist;
 mod backend;
 mod fault;

@@ -74,6 +74,11 @@ impl Connection {
         Ok(Some(request))
     }
 
+    /// What was read ahead of need, for whoever goes on reading.
+    pub(crate) fn take_ahead(&mut self) -> BytesMut {
+        std::mem::take(&mut self.ahead)
+    }
+
     /// Waits, and tells whether the peer was still there at the end.
     pub(crate) async fn pause(&mut self, duration: std::time::Duration) -> bool {
         tokio::select! {

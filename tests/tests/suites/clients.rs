@@ -9,4 +9,4 @@ mod gemini;
 mod google_sdk;
 mod javascript_sdks;
 mod openai_sdk;
-mod stage;
+pub(super) mod stage;

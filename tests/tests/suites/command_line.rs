@@ -23,7 +23,7 @@ async fn what_needs_no_configuration_works_without_any() {
     let (status, out, _) = alone(&["providers"]).await;
     assert_eq!(status, 0);
     let ids: Vec<&str> = out.lines().filter_map(|line| line.split_whitespace().next()).collect();
-    assert_eq!(ids, ["codex", "geminicli"]);
+    assert_eq!(ids, ["claude", "codex", "geminicli"]);
     let (status, out, _) = alone(&["--help"]).await;
     assert_eq!(status, 0);
     for word in ["serve", "providers", "config", "accounts", "healthcheck", "--config"] {
@@ -93,14 +93,14 @@ async fn accounts_are_looked_at_and_changed_from_the_command_line() {
     assert_eq!(simulator.openai().tally().refreshes, 2);
     assert!(simulator.openai().reuses().is_empty());
 
-    run(&["set", &first, "priority=3", "max_in_flight=2"]).await;
+    run(&["set", &first, "priority=3", "max_concurrency=2"]).await;
     let changed = &accounts(&gateway).await[0];
-    assert_eq!((&changed["priority"], &changed["max_in_flight"]), (&3.into(), &2.into()));
-    run(&["set", &first, "max_in_flight="]).await;
-    assert!(accounts(&gateway).await[0]["max_in_flight"].is_null());
+    assert_eq!((&changed["priority"], &changed["max_concurrency"]), (&3.into(), &2.into()));
+    run(&["set", &first, "max_concurrency="]).await;
+    assert!(accounts(&gateway).await[0]["max_concurrency"].is_null());
     refuse(&["set", &first, "priority=high"], "priority").await;
     assert_eq!(accounts(&gateway).await[0]["priority"], 3);
-    refuse(&["set", &first, "max_in_flight=many"], "max_in_flight").await;
+    refuse(&["set", &first, "max_concurrency=many"], "max_concurrency").await;
 
     run(&["remove", &first]).await;
     let left = wait_only(&gateway, "active").await;

@@ -217,7 +217,7 @@ async fn the_owner_takes_an_account_out_and_back_and_deletes_it_without_a_restar
     let all = gateway.at("/admin/accounts");
     assert_eq!(get(&all, &gateway.auth()).await.status, 401, "the clients' key is not the owner's");
     let listed = get(&all, &admin).await.json();
-    let account = &listed["accounts"][0];
+    let account = &listed[0];
     assert_eq!((&account["state"], &account["label"]), (&json!("active"), &json!("alice@example.com")));
     let one = format!("{all}/{}", account["id"]);
 

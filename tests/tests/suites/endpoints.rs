@@ -278,8 +278,9 @@ async fn compact_is_rewritten_to_a_stream_and_folded_into_json() {
 }
 
 #[tokio::test]
-async fn a_websocket_upgrade_is_told_to_post() {
+async fn where_there_is_no_websocket_a_client_is_told_to_post() {
     let stage = stage().await;
+    stage.simulator.openai().habits(|habits| habits.sockets = false);
     let upgrade = [
         stage.gateway.auth()[0],
         ("connection", "Upgrade"),
@@ -290,7 +291,9 @@ async fn a_websocket_upgrade_is_told_to_post() {
     let answer = send("GET", &stage.gateway.at("/codex/v1/responses"), &upgrade, "").await.unwrap();
     assert_eq!(answer.status, 426, "{}", answer.text());
     assert!(answer.json()["error"]["message"].is_string());
-    assert!(stage.generated().is_empty());
+    let asked = stage.generated().len();
+    let plain = get(&stage.gateway.at("/codex/v1/responses"), &stage.gateway.auth()).await;
+    assert_eq!((plain.status, stage.generated().len()), (426, asked), "{}", plain.text());
 }
 
 #[tokio::test]

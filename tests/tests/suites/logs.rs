@@ -113,7 +113,7 @@ async fn the_start_tells_accounts_by_state_and_the_proxy_without_its_password() 
     assert!(has(&["accounts", "provider=\"codex\"", "state=active", "count=1"]), "{lines:#?}");
     assert!(has(&["accounts", "provider=\"codex\"", "state=suspended", "count=1"]), "{lines:#?}");
     assert!(has(&["accounts", "provider=\"geminicli\"", "state=active", "count=1"]), "{lines:#?}");
-    assert!(has(&["provider=\"codex\"", "proxy=\"127.0.0.1\""]), "{lines:#?}");
+    assert!(has(&["provider=\"codex\"", "proxy=\"http://127.0.0.1:9\""]), "{lines:#?}");
     assert!(!has(&["proxy-password"]) && !has(&["proxy-user"]), "{lines:#?}");
     assert!(has(&["pollux serves", "address=127.0.0.1"]), "{lines:#?}");
 }

@@ -111,7 +111,7 @@ async fn previous_response_id_is_refused_with_what_to_do_instead() {
 #[tokio::test]
 async fn an_account_takes_no_more_than_its_limit_and_the_rest_wait_in_order() {
     let stage = Stage::start("[pool]\nacquire_timeout = \"15s\"", &[], &["bob"]).await;
-    stage.amend("bob", &json!({"max_in_flight": 2})).await;
+    stage.amend("bob", &json!({"max_concurrency": 2})).await;
     let gate = Gate::new();
     stage.simulator.inject(Injection::new(Fault::GateBefore(gate.clone())).path(CODEX).always());
     let stage = &stage;
@@ -146,7 +146,7 @@ async fn an_account_takes_no_more_than_its_limit_and_the_rest_wait_in_order() {
 async fn who_waits_longer_than_the_settings_allow_gets_a_429_to_come_back() {
     let stage = Stage::start("[pool]\nacquire_timeout = \"500ms\"", &["alice"], &["bob"]).await;
     for label in ["alice", "bob"] {
-        stage.amend(label, &json!({"max_in_flight": 1})).await;
+        stage.amend(label, &json!({"max_concurrency": 1})).await;
     }
     let gate = Gate::new();
     for path in [CODEX, "enerateContent"] {
@@ -263,7 +263,7 @@ async fn the_owner_can_end_a_rest_and_pause_an_account() {
     bob.refuse(None);
     let id = stage.account("bob").await["id"].clone();
     assert_eq!(stage.codex("x").await.status, 429);
-    assert_eq!(stage.admin("POST", &format!("/admin/accounts/{id}/lift"), "").await.status, 200);
+    assert_eq!(stage.admin("POST", &format!("/admin/accounts/{id}/forget-cooldown"), "").await.status, 200);
     assert_eq!(stage.codex("x").await.status, 200);
     assert_eq!(stage.admin("POST", &format!("/admin/accounts/{id}/pause"), "").await.status, 200);
     assert_eq!(stage.codex("x").await.status, 503);

@@ -300,7 +300,7 @@ async fn a_damaged_event_in_the_middle_does_not_end_a_codex_stream() {
 async fn one_at_a_time(config: &str) -> Stage {
     let stage = Stage::start(config, &["alice"], &["bob"]).await;
     for label in ["alice", "bob"] {
-        stage.amend(label, &json!({"max_in_flight": 1})).await;
+        stage.amend(label, &json!({"max_concurrency": 1})).await;
     }
     stage
 }

@@ -3,6 +3,12 @@
 use super::strategy::Rank;
 use std::{cmp::Reverse, collections::BinaryHeap};
 
+#[cfg(test)]
+thread_local! {
+    /// Matches looked at by this thread: what a choice costs.
+    pub(super) static MATCHES: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
+}
+
 /// The slots that take part, each under its rank in a table that several contests share.
 #[derive(Debug, Default)]
 pub(super) struct Contest {
@@ -60,6 +66,8 @@ impl Contest {
     }
 
     fn decide(&self, node: usize, ranks: &[Rank]) -> Option<u32> {
+        #[cfg(test)]
+        MATCHES.set(MATCHES.get() + 1);
         match (self.winners[2 * node], self.winners[2 * node + 1]) {
             (Some(left), Some(right)) => {
                 Some(if ranks[right as usize] < ranks[left as usize] { right } else { left })
@@ -94,6 +102,8 @@ pub(super) struct BestFirst<'a> {
 
 impl BestFirst<'_> {
     fn open(&mut self, node: usize) {
+        #[cfg(test)]
+        MATCHES.set(MATCHES.get() + 1);
         if let Some(winner) = self.contest.winner(node) {
             self.open.push(Reverse((self.ranks[winner as usize], node, winner)));
         }
@@ -140,6 +150,8 @@ mod tests {
             used_share: None,
             resets_at: None,
             in_flight,
+            weight: 1,
+            pass: 0,
             used: 0,
         })
     }

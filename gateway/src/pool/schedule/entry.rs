@@ -44,6 +44,7 @@ pub(super) enum Refresh {
 pub(super) struct Entry {
     pub(super) account: Account,
     pub(super) in_flight: u32,
+    pub(super) pass: u64,
     pub(super) used: u64,
     pub(super) used_share: Option<f64>,
     pub(super) resets_at: Option<SystemTime>,
@@ -62,6 +63,7 @@ impl Entry {
         Self {
             account,
             in_flight: 0,
+            pass: 0,
             used: 0,
             used_share: None,
             resets_at: None,
@@ -81,19 +83,22 @@ impl Entry {
             used_share: self.used_share,
             resets_at: self.resets_at,
             in_flight: self.in_flight,
+            weight: self.account.weight,
+            pass: self.pass,
             used: self.used,
         }
     }
 
-    /// The one judgement of whether an account can serve; everything else only remembers it.
-    pub(super) fn standing(&self, model: usize, now: SystemTime) -> Standing {
+    /// The one judgement of whether an account can serve; everything else only remembers it. The cooldowns of
+    /// `model` stand under `lead`.
+    pub(super) fn standing(&self, model: usize, lead: usize, now: SystemTime) -> Standing {
         if self.disabled() {
             return Standing::Disabled;
         }
         if self.dropped.contains(&model) {
             return Standing::Unserved;
         }
-        let model_rest = self.model_rests.iter().find(|(at, _)| *at == model).map(|(_, rest)| rest.until);
+        let model_rest = self.model_rests.iter().find(|(at, _)| *at == lead).map(|(_, rest)| rest.until);
         let until = self.out_until(now).max(model_rest.filter(|until| *until > now));
         match until {
             Some(until) => Standing::Cooling(until),

@@ -1,7 +1,7 @@
 //! The scheduler's rules once more, as plainly as they can be said: every account is looked at every time.
 //! The property tests hold the real one against it.
 
-use super::{Account, AccountId, Ask, Choice, Outcome, Pick, affinity, fingerprint};
+use super::{Account, AccountId, Ask, Choice, Outcome, Pick, attraction, fingerprint};
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -10,10 +10,14 @@ use std::{
 
 type Time = SystemTime;
 
+const UNIT: u64 = 1 << 20;
+
 #[derive(Debug, Clone)]
 struct Member {
     account: Account,
     in_flight: u32,
+    /// When its next turn is; an account of weight `w` moves on by `UNIT / w`.
+    next: u64,
     used: u64,
     share: Option<f64>,
     /// Under `None` that of the whole account; (since, until).
@@ -37,11 +41,13 @@ struct Seats {
 pub(super) struct Naive {
     clock: Time,
     ttl: Duration,
+    groups: Vec<Vec<String>>,
     members: BTreeMap<AccountId, Member>,
     sessions: HashMap<String, Seats>,
     answers: HashMap<String, (Time, AccountId)>,
     pub(super) queue: Vec<(u64, String)>,
     turns: u64,
+    latest: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -55,15 +61,17 @@ enum State {
 }
 
 impl Naive {
-    pub(super) fn new(ttl: Duration) -> Self {
+    pub(super) fn new(ttl: Duration, groups: Vec<Vec<String>>) -> Self {
         Self {
             clock: Time::UNIX_EPOCH,
             ttl,
+            groups,
             members: BTreeMap::new(),
             sessions: HashMap::new(),
             answers: HashMap::new(),
             queue: Vec::new(),
             turns: 0,
+            latest: 0,
         }
     }
 
@@ -76,6 +84,12 @@ impl Naive {
             member.rests.retain(|_, (_, until)| *until > now);
             member.retry_at = member.retry_at.filter(|at| *at > now);
         }
+    }
+
+    /// Under which name a model's rest stands.
+    pub(super) fn scope(&self, model: &str) -> String {
+        let group = self.groups.iter().find(|group| group.iter().any(|one| one == model));
+        group.map_or(model, |group| &group[0]).to_owned()
     }
 
     fn stale(&self, member: &Member) -> bool {
@@ -92,7 +106,7 @@ impl Naive {
         if !member.account.enabled || member.account.limit == Some(0) || member.dropped.contains(model) {
             return State::Out;
         }
-        let model_rest = member.rests.get(&Some(model.to_owned())).map(|rest| rest.1);
+        let model_rest = member.rests.get(&Some(self.scope(model))).map(|rest| rest.1);
         if let Some(until) = self.pause(member).into_iter().chain(model_rest).max() {
             return State::Cooling(until);
         }
@@ -117,7 +131,8 @@ impl Naive {
         let mut all: Vec<&Member> = self.members.values().collect();
         all.sort_by_key(|member| {
             let account = &member.account;
-            (Reverse(account.priority), Self::tenth(member), member.in_flight, member.used, account.id)
+            let busy = u64::from(member.in_flight) * UNIT / u64::from(account.weight);
+            (Reverse(account.priority), Self::tenth(member), busy, member.next, member.used, account.id)
         });
         all.into_iter().map(|member| member.account.id).collect()
     }
@@ -132,6 +147,8 @@ impl Naive {
             self.turns += 1;
             let member = self.members.get_mut(&pick.id).unwrap();
             (member.used, member.in_flight) = (self.turns, member.in_flight + 1);
+            self.latest = self.latest.max(member.next);
+            member.next = self.latest + UNIT / u64::from(member.account.weight);
         }
         choice
     }
@@ -160,7 +177,8 @@ impl Naive {
                     |id: &AccountId| (self.members[id].account.priority, Self::tenth(&self.members[id]));
                 let equals = open.iter().take_while(|id| band(id) == band(&open[0])).take(8);
                 let key = fingerprint(ask.session.unwrap());
-                *equals.max_by_key(|id| affinity(key, **id)).unwrap()
+                let draw = |id: AccountId| attraction(key, id, self.members[&id].account.weight);
+                *equals.max_by_key(|id| draw(**id)).unwrap()
             }
         };
         if let Some(missed) = followed.or(seat).filter(|missed| *missed != id && !ask.tried.contains(missed))
@@ -243,10 +261,10 @@ impl Naive {
 
     pub(super) fn release(&mut self, id: AccountId, model: &str, outcome: Outcome, now: Time) {
         self.advance(now);
+        let named = Some(self.scope(model));
         let Some(member) = self.members.get_mut(&id) else { return };
         member.in_flight = member.in_flight.saturating_sub(1);
         if let Outcome::Served { began } = outcome {
-            let named = Some(model.to_owned());
             member.rests.retain(|scope, (since, _)| began <= *since || (scope.is_some() && *scope != named));
         }
     }
@@ -260,6 +278,7 @@ impl Naive {
         let fresh = Member {
             account: account.clone(),
             in_flight: 0,
+            next: 0,
             used: 0,
             share: None,
             rests: BTreeMap::new(),
@@ -291,8 +310,8 @@ impl Naive {
     pub(super) fn cool(&mut self, id: AccountId, model: Option<&str>, until: Time, now: Time) -> bool {
         self.advance(now);
         let clock = self.clock;
+        let scope = model.map(|model| self.scope(model));
         let Some(member) = self.members.get_mut(&id).filter(|_| until > clock) else { return false };
-        let scope = model.map(str::to_owned);
         let longer = member.rests.get(&scope).is_none_or(|(_, before)| *before < until);
         if longer {
             member.rests.insert(scope, (clock, until));
@@ -301,7 +320,7 @@ impl Naive {
     }
 
     pub(super) fn lift(&mut self, id: AccountId, model: Option<&str>) -> bool {
-        let scope = model.map(str::to_owned);
+        let scope = model.map(|model| self.scope(model));
         self.members.get_mut(&id).is_some_and(|member| member.rests.remove(&scope).is_some())
     }
 

@@ -6,13 +6,14 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-/// How accounts are ordered, by configuration. A higher priority goes first in all of them.
+/// How accounts are ordered, by configuration. A higher priority goes first in all of them. A weight counts where
+/// there are turns and load: an account of weight 2 gets two turns for one, and counts half as busy.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Strategy {
-    /// More quota left, then fewer in flight, then less recently used.
+    /// More quota left, then fewer in flight, then whose turn it is.
     #[default]
     Balanced,
-    /// Less recently used.
+    /// Whose turn it is.
     RoundRobin,
     /// The oldest account, until it cools or is full.
     FillFirst,
@@ -28,15 +29,23 @@ pub(super) struct Facts {
     pub(super) used_share: Option<f64>,
     pub(super) resets_at: Option<SystemTime>,
     pub(super) in_flight: u32,
+    /// At least 1.
+    pub(super) weight: u32,
+    /// When its next turn is, on a clock that its weight slows down.
+    pub(super) pass: u64,
     /// The turn of its last use; 0 is never.
     pub(super) used: u64,
 }
+
+/// What a turn moves an account of weight 1 on by. Shares of it differ for any two loads and weights that differ.
+pub(super) const TURN: u64 = 1 << 20;
 
 /// A place in the order; the least goes first. No two accounts share one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Rank {
     band: Band,
-    load: u32,
+    load: u64,
+    pass: u64,
     used: u64,
     id: AccountId,
 }
@@ -50,16 +59,17 @@ pub(super) struct Band {
 
 impl Strategy {
     pub(super) fn rank(self, facts: &Facts) -> Rank {
-        let Facts { id, priority, used_share, resets_at, in_flight, used } = *facts;
-        let (merit, load, used) = match self {
+        let Facts { id, priority, used_share, resets_at, in_flight, weight, pass, used } = *facts;
+        let load = u64::from(in_flight) * TURN / u64::from(weight.max(1));
+        let (merit, load, pass, used) = match self {
             // An account that was never used goes first, once: its answer is how its reading comes.
-            Self::Balanced if used == 0 && used_share.is_none() => (0, in_flight, used),
-            Self::Balanced => (u64::from(tenths(used_share)), in_flight, used),
-            Self::RoundRobin => (0, 0, used),
-            Self::FillFirst => (id.unsigned_abs(), 0, 0),
-            Self::SoonestReset => (minute(resets_at), in_flight, used),
+            Self::Balanced if used == 0 && used_share.is_none() => (0, load, pass, used),
+            Self::Balanced => (u64::from(tenths(used_share)), load, pass, used),
+            Self::RoundRobin => (0, 0, pass, used),
+            Self::FillFirst => (id.unsigned_abs(), 0, 0, 0),
+            Self::SoonestReset => (minute(resets_at), load, pass, used),
         };
-        Rank { band: Band { priority: Reverse(priority), merit }, load, used, id }
+        Rank { band: Band { priority: Reverse(priority), merit }, load, pass, used, id }
     }
 }
 
@@ -92,12 +102,21 @@ mod tests {
     #[test]
     fn each_strategy_has_its_own_first() {
         let at = |minutes| Some(UNIX_EPOCH + Duration::from_mins(minutes));
-        let base = Facts { id: 0, priority: 0, used_share: None, resets_at: None, in_flight: 0, used: 0 };
+        let base = Facts {
+            id: 0,
+            priority: 0,
+            used_share: None,
+            resets_at: None,
+            in_flight: 0,
+            weight: 1,
+            pass: 0,
+            used: 0,
+        };
         let pool = [
-            Facts { id: 1, used_share: Some(0.9), resets_at: at(9), in_flight: 2, used: 7, ..base },
-            Facts { id: 2, used_share: Some(0.1), resets_at: at(8), in_flight: 9, used: 6, ..base },
-            Facts { id: 3, used_share: Some(0.5), resets_at: at(1), in_flight: 1, used: 5, ..base },
-            Facts { id: 4, used_share: Some(0.6), resets_at: None, in_flight: 0, used: 1, ..base },
+            Facts { id: 1, used_share: Some(0.9), resets_at: at(9), in_flight: 2, pass: 7, used: 7, ..base },
+            Facts { id: 2, used_share: Some(0.1), resets_at: at(8), in_flight: 9, pass: 6, used: 6, ..base },
+            Facts { id: 3, used_share: Some(0.5), resets_at: at(1), in_flight: 1, pass: 5, used: 5, ..base },
+            Facts { id: 4, used_share: Some(0.6), resets_at: None, in_flight: 0, pass: 1, used: 1, ..base },
         ];
         let first = |strategy: Strategy| pool.iter().min_by_key(|facts| strategy.rank(facts)).unwrap().id;
         assert_eq!(first(Strategy::Balanced), 2);
@@ -107,14 +126,24 @@ mod tests {
     }
 
     #[test]
-    fn balanced_looks_at_priority_quota_load_use_and_id_in_this_order() {
-        let base =
-            Facts { id: 5, priority: 0, used_share: Some(0.55), resets_at: None, in_flight: 3, used: 9 };
+    fn balanced_looks_at_priority_quota_load_turn_use_and_id_in_this_order() {
+        let base = Facts {
+            id: 5,
+            priority: 0,
+            used_share: Some(0.55),
+            resets_at: None,
+            in_flight: 3,
+            weight: 1,
+            pass: 9,
+            used: 9,
+        };
         let rank = |facts: Facts| Strategy::Balanced.rank(&facts);
         let better = [
             Facts { priority: 1, used_share: Some(1.0), ..base },
             Facts { used_share: Some(0.49), in_flight: 9, ..base },
-            Facts { in_flight: 2, used: 99, ..base },
+            Facts { in_flight: 2, pass: 99, used: 99, ..base },
+            Facts { in_flight: 5, weight: 2, pass: 99, ..base },
+            Facts { pass: 8, used: 10, ..base },
             Facts { used: 8, id: 6, ..base },
             Facts { id: 4, ..base },
             Facts { used_share: Some(0.59), in_flight: 2, ..base },

@@ -10,11 +10,15 @@ fn at(second: u64) -> SystemTime {
 }
 
 fn account(id: AccountId) -> Account {
-    Account { id, priority: 0, limit: None, expires_at: None, enabled: true }
+    Account { id, priority: 0, weight: 1, limit: None, expires_at: None, enabled: true }
+}
+
+fn grouped(groups: &[Vec<String>]) -> Schedule {
+    Schedule::new(Strategy::Balanced, Duration::from_hours(1), Groups::new(groups.iter().map(Vec::as_slice)))
 }
 
 fn schedule() -> Schedule {
-    Schedule::new(Strategy::Balanced, Duration::from_hours(1))
+    grouped(&[])
 }
 
 fn pool(ids: impl IntoIterator<Item = AccountId>) -> Schedule {

@@ -1,7 +1,7 @@
 //! What happens to accounts besides being chosen: coming and going, cooldowns, tokens, the passage of time.
 
 use super::{
-    Account, AccountId, CLOCK_SET_BACK, Ends, Schedule,
+    Account, AccountId, CLOCK_SET_BACK, Ends, Groups, Schedule,
     entry::{Entry, Refresh, Rest},
     strategy::Strategy,
 };
@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 pub struct Cooldown<'a> {
     /// The account.
     pub id: AccountId,
-    /// The model; `None` is the whole account.
+    /// The model, for a group its first; `None` is the whole account.
     pub model: Option<&'a str>,
     /// Its end.
     pub until: SystemTime,
@@ -90,7 +90,6 @@ impl Schedule {
     }
 
     /// Requests in flight.
-    #[cfg(test)]
     pub fn in_flight(&self, id: AccountId) -> u32 {
         self.entry(id).map_or(0, |entry| entry.in_flight)
     }
@@ -137,7 +136,7 @@ impl Schedule {
         began: Option<SystemTime>,
     ) -> bool {
         let Some(slot) = self.slots.get(&id).copied() else { return false };
-        if model.is_some_and(|model| !self.models.contains_key(model)) {
+        if model.is_some_and(|model| !self.models.contains_key(self.groups.lead(model))) {
             return false;
         }
         let Some((Some(rest), ends)) = self.rest_place(id, model) else { return false };
@@ -152,22 +151,35 @@ impl Schedule {
     fn rest_place(&mut self, id: AccountId, model: Option<&str>) -> Option<(Option<Rest>, Ends)> {
         let Some(model) = model else { return Some((self.entry(id)?.rest, Ends::Rest)) };
         let model = self.model(model)?;
+        let model = self.leads[model];
         let rest = self.entry(id)?.model_rests.iter().find(|(at, _)| *at == model).map(|(_, rest)| *rest);
         Some((rest, Ends::ModelRest(model)))
     }
 
+    /// Which models rest together.
+    pub fn groups(&self) -> &Groups {
+        &self.groups
+    }
+
     /// All cooldowns, to be stored.
     pub fn cooldowns(&self) -> impl Iterator<Item = Cooldown<'_>> {
-        self.entries.iter().flatten().flat_map(move |entry| {
-            let id = entry.account.id;
-            let whole = entry.rest.map(|rest| Cooldown { id, model: None, until: rest.until });
-            let named = move |(model, rest): &(usize, Rest)| Cooldown {
-                id,
-                model: self.names.get(*model).map(AsRef::as_ref),
-                until: rest.until,
-            };
-            whole.into_iter().chain(entry.model_rests.iter().map(named))
-        })
+        self.entries.iter().flatten().flat_map(|entry| self.rests(entry))
+    }
+
+    /// The cooldowns of one account.
+    pub fn cooldowns_of(&self, id: AccountId) -> impl Iterator<Item = Cooldown<'_>> {
+        self.entry(id).into_iter().flat_map(|entry| self.rests(entry))
+    }
+
+    fn rests<'a>(&'a self, entry: &'a Entry) -> impl Iterator<Item = Cooldown<'a>> {
+        let id = entry.account.id;
+        let whole = entry.rest.map(|rest| Cooldown { id, model: None, until: rest.until });
+        let named = move |(model, rest): &(usize, Rest)| Cooldown {
+            id,
+            model: self.names.get(*model).map(AsRef::as_ref),
+            until: rest.until,
+        };
+        whole.into_iter().chain(entry.model_rests.iter().map(named))
     }
 
     /// The account does not have this model.

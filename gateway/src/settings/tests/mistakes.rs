@@ -17,6 +17,15 @@ fn refused(table: &[(&str, &str, &str, String)]) {
     }
 }
 
+/// What is said of a key that its section does not have.
+fn only(section: &str) -> String {
+    let defaults = config::Value::from(crate::settings::layers::defaults(LINKED));
+    let section = crate::settings::section::find(&defaults, section).unwrap();
+    let mut keys: Vec<_> = crate::settings::section::as_table(section).unwrap().keys().cloned().collect();
+    keys.sort();
+    format!("there is no such key, only {}", keys.join(", "))
+}
+
 #[test]
 fn every_bad_value_of_the_server_names_its_place_and_what_was_expected() {
     let loglevel = |found: &str| {
@@ -101,6 +110,8 @@ fn every_bad_value_elsewhere_names_its_place_and_what_was_expected() {
     const DURATION: &str =
         r#"seconds or a time such as "500ms", "30s" or "1h", more than zero and at most 365 days"#;
     let duration = |found: &str| format!("expected {DURATION}, found {found}");
+    let groups =
+        |found: &str| format!("expected a list of groups, each with a `name` and `models`, found {found}");
     let proxy = |found: &str| format!("expected an http://, https:// or socks5:// address, found {found}");
     let whole = |from: u32, to: u32, found: &str| {
         format!("expected a whole number from {from} to {to}, found {found}")
@@ -113,10 +124,34 @@ fn every_bad_value_elsewhere_names_its_place_and_what_was_expected() {
             "expected \"balanced\" or \"round_robin\" or \"fill_first\" or \"soonest_reset\", found \"random\"".into(),
         ),
         ("pool", "acquire_timeout", "0", duration("0")),
+        ("pool", "refresh", "\"maybe\"", "expected true or false, found \"maybe\"".into()),
+        ("pool", "groups", "[\"a\"]", groups("[\"a\"]")),
+        ("pool", "groups", "[{name = \"a\", models = []}]", groups(r#"[{"models":[],"name":"a"}]"#)),
+        ("pool", "groups", "[{models = [\"a\"]}]", groups(r#"[{"models":["a"]}]"#)),
+        (
+            "pool",
+            "groups",
+            "[{name = \"a\", models = [\"m\"]}, {name = \"b\", models = [\"m\"]}]",
+            "`m` is named twice; a model is in one group at most".into(),
+        ),
+        (
+            "pool",
+            "groups",
+            "[{name = \"a\", models = [\"m\"]}, {name = \"a\", models = [\"n\"]}]",
+            "two groups are called `a`".into(),
+        ),
+        (
+            "pool",
+            "credentials_dirs",
+            "[1]",
+            "expected a list of folders such as [\"./credentials\"], found [1]".into(),
+        ),
         ("pool", "session_ttl", "\"0s\"", duration("\"0s\"")),
         ("upstream", "connect_timeout", "-5", duration("-5")),
         ("upstream", "response_timeout", "1.5", duration("1.5")),
         ("upstream", "stream_idle_timeout", "true", duration("true")),
+        ("upstream", "socket_idle_timeout", "0", duration("0")),
+        ("upstream", "socket_ping_interval", "\"often\"", duration("\"often\"")),
         ("providers.defaults", "proxy", "\"ftp://u:pw@h\"", proxy("\"ftp://***@h\"")),
         ("providers.defaults", "retry_max_times", "101", whole(0, 100, "101")),
         ("providers.codex", "proxy", "\"localhost:8080\"", proxy("\"localhost:8080\"")),
@@ -127,13 +162,13 @@ fn every_bad_value_elsewhere_names_its_place_and_what_was_expected() {
             "pool",
             "stratagy",
             "\"balanced\"",
-            "there is no such key, only acquire_timeout, session_ttl, strategy".into(),
+            only("pool"),
         ),
         (
             "providers.defaults",
             "oauth_tps",
             "5",
-            "there is no such key, only enable_multiplexing, proxy, retry_max_times".into(),
+            only("providers.defaults"),
         ),
     ];
     refused(&table);
@@ -210,6 +245,7 @@ fn all_mistakes_show_at_once() {
 
 #[test]
 fn a_mistake_in_the_environment_names_the_variable() {
+    let speed = format!("[pool] speed: {}", only("pool"));
     for (name, value, message) in [
         (
             "POLLUX__BASIC__LISTEN_PORT",
@@ -217,11 +253,7 @@ fn a_mistake_in_the_environment_names_the_variable() {
             "[basic] listen_port: expected a whole number from 0 to 65535, found \"x\"",
         ),
         ("POLLUX__BASIC__POLLUX_KEY", "", "[basic] pollux_key: empty; expected the key that clients send"),
-        (
-            "POLLUX__POOL__SPEED",
-            "9",
-            "[pool] speed: there is no such key, only acquire_timeout, session_ttl, strategy",
-        ),
+        ("POLLUX__POOL__SPEED", "9", &speed),
         (
             "POLLUX__PROVIDERS__CODEX__MODEL_LIST",
             "gpt-5.5",

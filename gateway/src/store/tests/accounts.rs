@@ -93,7 +93,8 @@ async fn the_same_account_added_twice_is_one_with_the_newer_tokens() {
     everywhere(async |ground| {
         let store = ground.open().await;
         let old = active(&store, "s", "r1").await;
-        store.amend(old.id, map(json!({"project": "kept", "plan": "free"})), Some(4), None).await.unwrap();
+        let first = Wanted { priority: Some(Some(4)), ..Wanted::default() };
+        store.amend(old.id, map(json!({"project": "kept", "plan": "free"})), &first).await.unwrap();
         let reason = pollux_sdk::Reason::new("invalid_grant", "the grant is revoked");
         store.set_state(old.id, State::Suspended, Some(reason)).await.unwrap();
         let guest = ingested(&store, trusted(Credential::from_refresh("r2"))).await;
@@ -101,7 +102,7 @@ async fn the_same_account_added_twice_is_one_with_the_newer_tokens() {
         let rows = store.enrolled(guest.id, vec![newer], State::Active).await.unwrap();
         assert_eq!((rows.len(), rows[0].id), (1, old.id));
         let row = store.get(old.id).await.unwrap().unwrap();
-        assert_eq!((row.state, row.reason, row.priority), (State::Active, None, 4));
+        assert_eq!((row.state, row.reason, row.limits.priority), (State::Active, None, 4));
         assert_eq!(row.credential.refresh, Some(Secret::new("r2")));
         assert_eq!(row.credential.access, Some(Secret::new("access-of-r2")));
         assert_eq!(row.credential.label.as_deref(), Some("s@example.org"));
@@ -177,19 +178,60 @@ async fn the_owner_changes_what_was_said_and_nothing_else() {
     everywhere(async |ground| {
         let store = ground.open().await;
         let row = active(&store, "s", "r1").await;
-        store.amend(row.id, map(json!({"a": 1, "b": 2})), None, Some(Some(9))).await.unwrap();
-        let row =
-            store.amend(row.id, map(json!({"a": null, "c": 3})), Some(-1), None).await.unwrap().unwrap();
+        let limit = |limit| Wanted { max_concurrency: Some(limit), ..Wanted::default() };
+        store.amend(row.id, map(json!({"a": 1, "b": 2})), &limit(Some(9))).await.unwrap();
+        let last = Wanted { priority: Some(Some(-1)), ..Wanted::default() };
+        let row = store.amend(row.id, map(json!({"a": null, "c": 3})), &last).await.unwrap().unwrap();
         assert_eq!(row.credential.extra, map(json!({"b": 2, "c": 3})));
-        assert_eq!((row.priority, row.max_in_flight, refresh_of(&row)), (-1, Some(9), "r1"));
-        let row = store.amend(row.id, Map::new(), None, Some(None)).await.unwrap().unwrap();
-        assert_eq!((row.priority, row.max_in_flight), (-1, None));
-        assert!(store.amend(row.id + 1, Map::new(), None, None).await.unwrap().is_none());
+        assert_eq!((row.limits.priority, row.limits.max_concurrency), (-1, Some(9)));
+        assert_eq!(refresh_of(&row), "r1");
+        let row = store.amend(row.id, Map::new(), &limit(None)).await.unwrap().unwrap();
+        assert_eq!((row.limits.priority, row.limits.max_concurrency), (-1, None));
+        assert!(store.amend(row.id + 1, Map::new(), &last).await.unwrap().is_none());
         assert!(store.set_state(row.id + 1, State::Paused, None).await.unwrap().is_none());
         assert!(store.remove(row.id).await.unwrap());
         assert!(!store.remove(row.id).await.unwrap());
         let next = active(&store, "t", "r2").await;
         assert_ne!(next.id, row.id, "an id is never given again");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_owners_word_outlives_new_logins_and_comes_with_one() {
+    everywhere(async |ground| {
+        let store = ground.open().await;
+        let row = active(&store, "s", "r1").await;
+        let named = Wanted { label: Some(Some("mine".into())), weight: Some(Some(5)), ..Wanted::default() };
+        store.amend(row.id, Map::new(), &named).await.unwrap();
+
+        let again = store.ingest("acme", vec![trusted(Credential::from_refresh("r2"))]).await.unwrap();
+        let rows = store.enrolled(again[0].id, vec![known("s", "r2")], State::Active).await.unwrap();
+        let label = |row: &Row| row.credential.label.clone();
+        assert_eq!(
+            (rows[0].id, label(&rows[0]).as_deref(), rows[0].limits.weight),
+            (row.id, Some("mine"), 5)
+        );
+
+        let limits = Wanted { priority: Some(Some(3)), ..Wanted::default() };
+        let third = Newcomer { limits, ..trusted(Credential::from_refresh("r3")) };
+        let again = store.ingest("acme", vec![third]).await.unwrap();
+        let rows = store.enrolled(again[0].id, vec![known("s", "r3")], State::Active).await.unwrap();
+        assert_eq!(
+            (rows[0].limits.priority, rows[0].limits.weight),
+            (3, 5),
+            "what came with it, and the rest"
+        );
+
+        let weight = Wanted { weight: Some(Some(2)), ..Wanted::default() };
+        let same = Newcomer { limits: weight, ..trusted(Credential::from_refresh("r3")) };
+        let rows = store.ingest("acme", vec![same]).await.unwrap();
+        assert_eq!((rows[0].id, rows[0].limits.weight, rows[0].state), (row.id, 2, State::Active));
+
+        let nameless = Wanted { label: Some(None), ..Wanted::default() };
+        store.amend(row.id, Map::new(), &nameless).await.unwrap();
+        let rows = store.enrolled(row.id, vec![known("s", "r3")], State::Active).await.unwrap();
+        assert_eq!(label(&rows[0]).as_deref(), Some("s@example.org"), "the vendor's name is back");
     })
     .await;
 }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::limits::Limits;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, sea_query::Expr};
 use std::fs;
 
@@ -10,7 +11,14 @@ async fn an_account_survives_a_restart_with_all_that_is_known_of_it() {
         let credential =
             Credential { extra: map(json!({"project": "p", "deep": {"n": [1]}})), ..known("s", "r1") };
         store.enrolled(row.id, vec![credential], State::Active).await.unwrap();
-        store.amend(row.id, Map::new(), Some(7), Some(Some(3))).await.unwrap();
+        let wanted = Wanted {
+            label: Some(Some("mine".into())),
+            priority: Some(Some(7)),
+            weight: Some(Some(4)),
+            max_concurrency: Some(Some(3)),
+            proxy: Some(Some(Secret::new("http://u:clear-proxy@p:1"))),
+        };
+        store.amend(row.id, Map::new(), &wanted).await.unwrap();
         let reason = pollux_sdk::Reason::new("why", "because").at(Some("https://example.org".into()));
         let before = store.set_state(row.id, State::Suspended, Some(reason.clone())).await.unwrap().unwrap();
 
@@ -19,13 +27,13 @@ async fn an_account_survives_a_restart_with_all_that_is_known_of_it() {
         let after = store.get(row.id).await.unwrap().unwrap();
         assert_eq!(format!("{after:?}"), format!("{before:?}"));
         assert_eq!(after.credential.subject.as_deref(), Some("s"));
-        assert_eq!(after.credential.label.as_deref(), Some("s@example.org"));
+        assert_eq!(after.credential.label.as_deref(), Some("mine"));
         assert_eq!(after.credential.access, Some(Secret::new("access-of-r1")));
         assert_eq!(refresh_of(&after), "r1");
         assert_eq!(after.credential.expires_at, Some(at(5000)));
         assert_eq!(after.credential.extra, map(json!({"project": "p", "deep": {"n": [1]}})));
         assert_eq!((after.state, after.reason), (State::Suspended, Some(reason)));
-        assert_eq!((after.priority, after.max_in_flight), (7, Some(3)));
+        assert_eq!(after.limits, wanted.over(Limits::default()));
         assert_eq!(
             (after.provider.as_str(), after.origin.as_str(), after.trusted),
             ("acme", "127.0.0.1", true)
@@ -45,6 +53,8 @@ async fn no_file_holds_a_token_in_clear_text_and_only_the_owner_reads_them() {
     let account =
         Credential { extra, access: Some(Secret::new("clear-access")), ..known("visible", "clear-refresh") };
     store.enrolled(row.id, vec![account], State::Active).await.unwrap();
+    let proxy = Some(Some(Secret::new("http://u:clear-proxy@p:1")));
+    store.amend(row.id, Map::new(), &Wanted { proxy, ..Wanted::default() }).await.unwrap();
     store.save_login(&rests::login("visible-login", at(9))).await.unwrap();
     let scan = || {
         let files = fs::read_dir(ground.folder.path()).unwrap().map(|file| file.unwrap().path());
@@ -157,7 +167,7 @@ async fn a_damaged_row_is_out_alone_and_its_token_brings_it_back() {
         assert_eq!(rows[0].reason.as_ref().unwrap().code, "unreadable");
         assert!(rows[0].credential.refresh.is_none() && rows[0].credential.access.is_none());
         assert_eq!((rows[1].state, refresh_of(&rows[1])), (State::Active, "r2"));
-        let refused = store.amend(bad.id, map(json!({"project": "p"})), None, None).await;
+        let refused = store.amend(bad.id, map(json!({"project": "p"})), &Wanted::default()).await;
         assert!(matches!(refused, Err(StoreError::Unreadable(id)) if id == bad.id));
 
         let healed = ingested(&store, trusted(Credential::from_refresh("r1"))).await;

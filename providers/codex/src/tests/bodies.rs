@@ -58,10 +58,11 @@ fn what_cannot_be_served_is_refused_by_name() {
             other => panic!("{body}: {other:?}"),
         }
     }
-    let mut socket = call("/responses", "m", &[], r#"{"input":[]}"#);
-    socket.shape = Shape::Socket;
-    let refused = provider(json!({})).prepare(&socket, &Lease::new(&account(), false)).unwrap_err();
-    assert!(matches!(refused, Refusal::Request(_)));
+    for frame in [r#"{"type":"response.create","input":5}"#, "[]"] {
+        let frame = on_socket(call("/responses", "m", &[], frame));
+        let refused = provider(json!({})).frame(&frame, &Lease::new(&account(), false)).unwrap_err();
+        assert!(matches!(refused, Refusal::Request(_)));
+    }
 }
 
 #[test]
@@ -69,4 +70,44 @@ fn a_renamed_model_is_written_into_the_body() {
     let body =
         prepared("/responses", "gpt-5.5", &[], r#"{"model":"alias","input":[],"instructions":"x"}"#).unwrap();
     assert_eq!(serde_json::from_slice::<Value>(&body).unwrap()["model"], "gpt-5.5");
+}
+
+fn framed(body: &'static str, moved: bool) -> String {
+    let call = on_socket(call("/responses", "gpt-5.5", &[], body));
+    let frame = provider(json!({})).frame(&call, &Lease::new(&account(), moved)).unwrap();
+    String::from_utf8(frame.to_vec()).unwrap()
+}
+
+#[test]
+fn a_frame_of_the_vendors_own_client_goes_on_as_it_came() {
+    let frame = r#"{"type":"response.create","model":"gpt-5.5","stream":true,"store":false,"instructions":"x", "previous_response_id":"resp_1","generate":false,"input":[],"of_no_vendor":1.50}"#;
+    assert_eq!(framed(frame, false), frame);
+    let lite = r#"{"type":"response.create","model":"gpt-5.5","stream":true,"store":false,"input":[],"client_metadata":{"ws_request_header_x_openai_internal_codex_responses_lite":"true"}}"#;
+    assert_eq!(framed(lite, false), lite, "no instructions where they are in the input");
+}
+
+#[test]
+fn a_frame_of_any_client_is_made_what_upstream_accepts() {
+    let sent: Value = serde_json::from_str(&framed(
+        r#"{"type":"response.create","model":"gpt-5.5","input":"Hi","temperature":1,"previous_response_id":"resp_1"}"#,
+        false,
+    ))
+    .unwrap();
+    assert_eq!(
+        (&sent["store"], &sent["stream"], sent.get("temperature")),
+        (&json!(false), &json!(true), None)
+    );
+    assert_eq!(
+        (&sent["input"][0]["role"], &sent["previous_response_id"]),
+        (&json!("user"), &json!("resp_1"))
+    );
+    assert!(sent["instructions"].is_string());
+}
+
+#[test]
+fn a_frame_on_another_account_loses_its_turn_state_only() {
+    let frame = r#"{"type":"response.create","model":"gpt-5.5","stream":true,"store":false,"instructions":"x","input":[],"client_metadata":{"x-codex-turn-state":"t","x-codex-window-id":"w"}}"#;
+    assert_eq!(framed(frame, false), frame);
+    let moved: Value = serde_json::from_str(&framed(frame, true)).unwrap();
+    assert_eq!(moved["client_metadata"], json!({"x-codex-window-id": "w"}));
 }

@@ -135,3 +135,47 @@ fn a_client_that_names_its_version_gets_the_vendors_catalogue() {
         assert!(list.as_array().unwrap().iter().all(|entry| entry.get(required).is_some()), "{required}");
     }
 }
+
+#[test]
+fn a_socket_is_asked_for_in_the_vendors_terms() {
+    let shake = |of: &[(&str, &str)], moved| {
+        let call = on_socket(call("/responses", "", of, ""));
+        provider(json!({})).prepare(&call, &Lease::new(&account(), moved)).unwrap()
+    };
+    let plain = shake(&[("x-codex-turn-state", "t")], false);
+    assert_eq!((plain.answers, plain.request.method.as_str()), (Shape::Socket, "GET"));
+    assert!(plain.request.url.ends_with("/backend-api/codex/responses") && plain.request.body.is_empty());
+    let sent = &plain.request.headers;
+    assert_eq!(text(sent, "openai-beta"), Some("responses_websockets=2026-02-06"));
+    assert_eq!((text(sent, "accept"), text(sent, "x-codex-turn-state")), (None, Some("t")));
+    assert_eq!((text(sent, "authorization"), text(sent, "originator")), (Some("Bearer a"), Some("pollux")));
+    let newer = shake(&[("openai-beta", "responses_websockets=2027-01-01")], false).request.headers;
+    assert_eq!(
+        text(&newer, "openai-beta"),
+        Some("responses_websockets=2027-01-01"),
+        "its client knows better"
+    );
+    let moved = shake(&[("x-codex-turn-state", "t")], true).request.headers;
+    assert_eq!(text(&moved, "x-codex-turn-state"), None);
+}
+
+#[test]
+fn a_sockets_model_is_known_ahead_where_its_client_says_so() {
+    let endpoint = Endpoint::get("/responses", Operation::Generate, Dialect::Responses).shaped(Shape::Socket);
+    for (of, model) in [
+        (("x-codex-routing-hint", "model=gpt-5.5"), Some("gpt-5.5")),
+        (("x-codex-turn-metadata", r#"{"turn_id":"t","model":"gpt-6-astra"}"#), Some("gpt-6-astra")),
+        (("x-codex-turn-metadata", "no json"), None),
+        (("x-codex-routing-hint", "region=x"), None),
+    ] {
+        let (headers, body) = (headers(&[of]), Payload::default());
+        let facts = provider(json!({})).probe(&pollux_sdk::Inbound {
+            endpoint: &endpoint,
+            model: None,
+            query: "",
+            headers: &headers,
+            body: &body,
+        });
+        assert_eq!(facts.model.as_deref(), model, "{of:?}");
+    }
+}

@@ -28,27 +28,58 @@ pub(super) fn create(state: &mut State, script: &Script, asked: &Asked) -> Reply
         Err((refusal, model)) => return ids(refuse(state, &label, &refusal, &model)),
     };
     let model = body["model"].as_str().unwrap_or_default();
-    let record = state.accounts.get_mut(&label).expect("the caller was found among the accounts");
-    let spent = match &record.refusal {
-        Some(refusal) => Err(refusal.clone()),
-        None => quota::spend(&mut record.quotas, model),
+    let reply = match generate(state, script, &label, &body, true) {
+        Ok(reply) => reply,
+        Err(refusal) => return ids(refuse(state, &label, &refusal, model)),
     };
     let record = &state.accounts[&label];
-    let events_limits = state.habits.rate_limits_event.then_some(record);
-    let reply = match spent {
-        Err(Refusal::InBand(error)) => Reply::events(Stream::open(&body, 1, events_limits).fail(&error)),
-        Err(refusal) => return ids(refuse(state, &label, &refusal, model)),
-        Ok(()) => {
-            let stream = Stream::open(&body, script.deltas(), events_limits);
-            speak(stream, script, &body, &label, state.habits.empty_output)
-        }
-    };
     let reply =
         limits(ids(reply), record).with("openai-model", model).with("x-models-etag", "W/\"sim-models-1\"");
     let reply = if lite { reply } else { reply.with("x-reasoning-included", "true") };
     match asked.request.header("x-codex-turn-state") {
         Some(_) => reply,
         None => reply.with("x-codex-turn-state", format!("turn-{label}-{}", token::random())),
+    }
+}
+
+/// The answer to a socket's frame, as its body would be over HTTP. Without `speaks` only the input is read.
+pub(super) fn on_socket(
+    state: &mut State,
+    script: &Script,
+    label: &str,
+    body: &Value,
+    lite: bool,
+    version: Option<&str>,
+    speaks: bool,
+) -> Reply {
+    let admitted = admit_body(state, label, body, lite, version);
+    let answered = admitted.and_then(|()| generate(state, script, label, body, speaks));
+    answered
+        .unwrap_or_else(|refusal| refuse(state, label, &refusal, body["model"].as_str().unwrap_or_default()))
+}
+
+fn generate(
+    state: &mut State,
+    script: &Script,
+    label: &str,
+    body: &Value,
+    speaks: bool,
+) -> Result<Reply, Refusal> {
+    let record = state.accounts.get_mut(label).expect("the caller was found among the accounts");
+    let spent = match &record.refusal {
+        Some(refusal) => Err(refusal.clone()),
+        None => quota::spend(&mut record.quotas, body["model"].as_str().unwrap_or_default()),
+    };
+    let record = &state.accounts[label];
+    let limits = state.habits.rate_limits_event.then_some(record);
+    match spent {
+        Err(Refusal::InBand(error)) => Ok(Reply::events(Stream::open(body, 1, limits).fail(&error))),
+        Err(refusal) => Err(refusal),
+        Ok(()) if !speaks => Ok(Reply::events(Stream::open(body, 1, limits).close(None, true))),
+        Ok(()) => {
+            let stream = Stream::open(body, script.deltas(), limits);
+            Ok(speak(stream, script, body, label, state.habits.empty_output))
+        }
     }
 }
 
@@ -68,23 +99,32 @@ fn admit(state: &State, label: &str, asked: &Asked) -> Result<(Value, bool), (Re
         return Err(refuse(Refusal::Detail("Invalid JSON body".into())));
     };
     let lite = asked.request.header("x-openai-internal-codex-responses-lite") == Some("true");
-    request::check(&body, lite, state.habits).map_err(refuse)?;
-    let Some(name) = body["model"].as_str().map(str::to_owned) else {
+    let name = body["model"].as_str().unwrap_or_default().to_owned();
+    match admit_body(state, label, &body, lite, asked.request.header("version")) {
+        Ok(()) => Ok((body, lite)),
+        Err(refusal) => Err((refusal, name)),
+    }
+}
+
+fn admit_body(
+    state: &State,
+    label: &str,
+    body: &Value,
+    lite: bool,
+    version: Option<&str>,
+) -> Result<(), Refusal> {
+    request::check(body, lite, state.habits)?;
+    let Some(name) = body["model"].as_str() else {
         let message = "Missing required parameter: 'model'.".to_owned();
-        return Err(refuse(Refusal::Invalid(
-            "missing_required_parameter".into(),
-            message,
-            Some("model".into()),
-        )));
+        return Err(Refusal::Invalid("missing_required_parameter".into(), message, Some("model".into())));
     };
     let record = &state.accounts[label];
-    let version = asked.request.header("version");
     match state.models.iter().find(|model| model.slug == name && model.offered(record, version)) {
-        None => Err((Refusal::ModelNotSupported, name)),
+        None => Err(Refusal::ModelNotSupported),
         Some(model) if state.habits.strict_dialect && model.lite != lite => {
-            Err((Refusal::Detail("Request does not match the model's dialect".into()), name))
+            Err(Refusal::Detail("Request does not match the model's dialect".into()))
         }
-        Some(_) => Ok((body, lite)),
+        Some(_) => Ok(()),
     }
 }
 

@@ -116,10 +116,50 @@ async fn codex_never_sees_a_failure_that_the_gateway_can_repeat() {
     assert_eq!(stage.simulator.record().count("/responses"), 3);
 }
 
+/// What a socket leaves in the log: its answers, and itself when it is over.
+const SOCKET: &str = "/codex/v1/responses 101";
+
+#[tokio::test]
+async fn codex_takes_a_turn_over_a_socket() {
+    let Some(codex) = cli() else { return };
+    let stage = Stage::set().await;
+    let config = config(&stage, "gpt-5.6-sol", "supports_websockets = true");
+    let run = play(program(&codex, &stage, &config, "say PONG-7731")).await;
+    assert_eq!(run.code, Some(0), "{}", run.text());
+    assert_eq!(run.stdout.matches("say PONG-7731").count(), 1, "{}", run.text());
+    // A prewarm and the turn itself.
+    stage.expect(&[TURN, TURN, SOCKET]).await;
+    let requests = stage.simulator.record().on("/codex/responses");
+    let methods: Vec<_> = requests.iter().map(|one| one.method.as_str()).collect();
+    assert_eq!(methods, ["GET", "FRAME", "FRAME"], "no fallback to HTTP");
+    assert_eq!(requests[0].header("openai-beta"), Some("responses_websockets=2026-02-06"));
+    assert_eq!(requests[0].header("originator"), Some("codex_exec"));
+    assert_eq!(requests[1].json()["generate"], false);
+    assert!(requests[2].json()["previous_response_id"].is_string());
+    assert!(stage.simulator.openai().sockets()[0].compressed > 0, "upstream's own way to compress");
+}
+
+#[tokio::test]
+async fn codex_runs_a_tool_over_a_socket() {
+    let Some(codex) = cli() else { return };
+    let stage = Stage::set().await;
+    let config = config(&stage, "gpt-5.6-sol", "supports_websockets = true");
+    let run = play(program(&codex, &stage, &config, "use TOOL: please")).await;
+    assert_eq!(run.code, Some(0), "{}", run.text());
+    assert!(run.stdout.contains(TOOL_OUTPUT), "{}", run.text());
+    stage.expect(&[TURN, TURN, TURN, SOCKET]).await;
+    let frames = stage.simulator.record().on("/codex/responses");
+    let last = frames.last().unwrap().json();
+    let outputs = outputs(&last);
+    assert_eq!((outputs.len(), outputs[0].0), (1, "custom_tool_call_output"), "{outputs:?}");
+    assert!(outputs[0].1.contains(TOOL_OUTPUT), "{outputs:?}");
+}
+
 #[tokio::test]
 async fn codex_that_prefers_sockets_falls_back_to_http_at_once() {
     let Some(codex) = cli() else { return };
     let stage = Stage::set().await;
+    stage.simulator.openai().habits(|habits| habits.sockets = false);
     let config = config(&stage, "gpt-5.6-sol", "supports_websockets = true");
     let run = play(program(&codex, &stage, &config, "say PONG-7731")).await;
     assert_eq!(run.code, Some(0), "{}", run.text());

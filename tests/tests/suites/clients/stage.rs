@@ -9,7 +9,7 @@ use pollux_tests::simulator::Simulator;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
-pub(super) use pollux_tests::kit::installed;
+pub(in super::super) use pollux_tests::kit::installed;
 
 /// A client hangs if it takes longer.
 const LIMIT: Duration = Duration::from_mins(1);
@@ -17,7 +17,7 @@ const LIMIT: Duration = Duration::from_mins(1);
 static SEATS: Semaphore = Semaphore::const_new(3);
 
 /// Runs a client to its end, a few at a time.
-pub(super) async fn play(program: Program) -> Run {
+pub(in super::super) async fn play(program: Program) -> Run {
     let _seat = SEATS.acquire().await.expect("nobody closes it");
     let run = program.run(LIMIT).await.expect("the client starts");
     assert!(run.code.is_some(), "the client did not end within {LIMIT:?}:\n{}", run.text());
@@ -25,7 +25,7 @@ pub(super) async fn play(program: Program) -> Run {
 }
 
 /// A gateway with one account at each vendor, `alice` at Google and `bob` at `OpenAI`.
-pub(super) struct Stage(kit::Stage);
+pub(in super::super) struct Stage(kit::Stage);
 
 impl Deref for Stage {
     type Target = kit::Stage;
@@ -36,11 +36,11 @@ impl Deref for Stage {
 }
 
 impl Stage {
-    pub(super) async fn set() -> Self {
+    pub(in super::super) async fn set() -> Self {
         Self::with("").await
     }
 
-    pub(super) async fn with(config: &str) -> Self {
+    pub(in super::super) async fn with(config: &str) -> Self {
         // The models that the clients ask for by themselves are among them.
         let models = [
             (
@@ -71,7 +71,7 @@ impl Stage {
     }
 
     /// Checks which requests the clients have made, all of them, in order.
-    pub(super) async fn expect(&self, routes: &[&str]) {
+    pub(in super::super) async fn expect(&self, routes: &[&str]) {
         // A request is logged when its last byte has left, which may be a moment after its client.
         let enough = || std::future::ready(self.served().len() >= routes.len());
         wait_until(enough, Duration::from_secs(10)).await;
@@ -81,7 +81,7 @@ impl Stage {
 }
 
 /// Runs a scenario of a script in tests/clients, and returns what it printed.
-pub(super) async fn scenario(
+pub(in super::super) async fn scenario(
     stage: &Stage,
     interpreter: &Path,
     script: &str,

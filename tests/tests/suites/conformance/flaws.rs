@@ -6,8 +6,8 @@ use super::model::{Vendor, samples};
 use pollux_sdk::{
     AccountError, At, Attempt, Bytes, Call, Cause, ConfigError, Credential, Descriptor, Dialect, Effect,
     Emit, Endpoint, Event, Facts, Failure, Grant, HeaderMap, HeaderName, HeaderValue, Inbound, Io, Lease,
-    Model, Next, Operation, PoolView, Provider, Quota, Reader, Reason, Refusal, Registration, Reply, Request,
-    Scope, Secret, Settings, Shape, Step, Summary, Survey, Unreachable, Verdict, async_trait,
+    Model, Next, Operation, Payload, PoolView, Provider, Quota, Reader, Reason, Refusal, Registration, Reply,
+    Request, Scope, Secret, Settings, Shape, Step, Summary, Survey, Unreachable, Verdict, async_trait,
 };
 use serde_json::{Value, json};
 use std::{
@@ -99,7 +99,9 @@ impl Provider for Flawed {
             "each sample call becomes a request" if lease.moved => {
                 return Err(Refusal::Request("not after a move".to_owned()));
             }
-            "a client's wrong body is never the credential's fault" if !call.body.is_object() => {
+            "a client's wrong body is never the credential's fault"
+                if call.shape != Shape::Socket && !call.body.is_object() =>
+            {
                 return Err(Reason::new("odd", "the body is odd").into());
             }
             "an unusable token is never the client's fault" if access.is_none() => {
@@ -125,16 +127,34 @@ impl Provider for Flawed {
             "requests go to the configured `api_url`" => {
                 "https://vendor.example/chat".clone_into(&mut request.url);
             }
-            "unknown members of a body go upstream byte for byte" => {
+            "unknown members of a body go upstream byte for byte" if call.shape != Shape::Socket => {
                 let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
                 request.body = body.to_string().into();
             }
-            "each sample answer comes in the shape announced" => attempt.answers = Shape::Events,
+            "each sample answer comes in the shape announced" if call.shape != Shape::Socket => {
+                attempt.answers = Shape::Events;
+            }
+            "a socket is opened without a body, where sockets are offered" if call.shape == Shape::Socket => {
+                request.method = pollux_sdk::Method::POST;
+            }
             _ => {}
         }
         attempt.reader =
             Box::new(FlawedReader { inner: attempt.reader, flaw: self.flaw, kept: Summary::default() });
         Ok(attempt)
+    }
+
+    fn opens_sockets(&self) -> bool {
+        self.inner.opens_sockets()
+    }
+
+    fn frame(&self, call: &Call, lease: &Lease<'_>) -> Result<Bytes, Refusal> {
+        let frame = self.inner.frame(call, lease)?;
+        if self.flaw != "a frame becomes the same frame, and holds no token" {
+            return Ok(frame);
+        }
+        let count = COUNT.fetch_add(1, Ordering::Relaxed).to_string();
+        Ok(Payload::new(frame).with(&[("count", Some(count.as_bytes()))]))
     }
 
     fn classify(&self, call: &Call, failure: &Failure<'_>) -> Verdict {

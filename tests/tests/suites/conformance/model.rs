@@ -35,12 +35,14 @@ impl Vendor {
         let descriptor = Descriptor {
             id: "model",
             title: "Model",
+            kind: "model",
             dialects: &[Dialect::Chat],
             operations: &[Operation::Generate, Operation::Models],
             models: config.model_list.iter().map(Model::named).collect(),
             aliases: &["/api"],
             endpoints: vec![
                 Endpoint::post("/echo", Operation::Vendor("echo"), Dialect::Chat).shaped(Shape::Whole),
+                Endpoint::get("/talk", Operation::Vendor("talk"), Dialect::Chat).shaped(Shape::Socket),
                 Endpoint::get("/usage", Operation::Local("usage"), Dialect::Chat),
             ],
             request_headers: &["x-vendor-*"],
@@ -69,6 +71,10 @@ impl Provider for Vendor {
         &self.descriptor
     }
     fn prepare(&self, call: &Call, lease: &Lease<'_>) -> Result<Attempt, Refusal> {
+        if call.shape == Shape::Socket {
+            let request = self.get("/talk", lease.credential)?;
+            return Ok(Attempt { request, answers: call.shape, reader: Box::<Chat>::default() });
+        }
         if !call.body.is_object() {
             return Err(Refusal::Request("the body is no JSON object".to_owned()));
         }
@@ -77,6 +83,9 @@ impl Provider for Vendor {
         request.headers.extend(call.headers.clone());
         let request = request.secret(AUTHORIZATION, "Bearer ", lease.credential.access()?)?;
         Ok(Attempt { request, answers: call.shape, reader: Box::<Chat>::default() })
+    }
+    fn opens_sockets(&self) -> bool {
+        true
     }
     fn classify(&self, _call: &Call, failure: &Failure<'_>) -> Verdict {
         let body = failure.json();
@@ -201,7 +210,8 @@ pub(super) fn samples() -> Value {
              "body": {"model": "m-1", "stream": true, "messages": [{"role": "user", "content": "Hi"}]}},
             {"path": "/chat/completions", "model": "m-1", "body": {"model": "m-1", "messages": []}},
             {"path": "/echo", "model": "m-1", "body": {"model": "m-1", "deep": [{"er": {}}]}},
-            {"path": "/usage", "method": "GET"}
+            {"path": "/usage", "method": "GET"},
+            {"path": "/talk", "method": "GET", "model": "m-1", "body": {"model": "m-1", "deep": [{"er": {}}]}}
         ],
         "answers": [
             {"name": "stream", "call": 0, "usage": usage, "id": "c-1", "events": [
@@ -210,6 +220,7 @@ pub(super) fn samples() -> Value {
                 {"data": {"object": "chunk", "late": true, "id": "c-1", "usage": usage}},
                 {"data": "[DONE]"}]},
             {"name": "whole", "call": 1, "body": {"object": "chat", "id": "c-2", "usage": usage}, "usage": usage, "id": "c-2"},
+            {"name": "talk", "call": 4, "events": [{"name": "start", "data": {}}, {"data": {"object": "chunk"}}, {"data": "[DONE]"}]},
             {"name": "echo", "call": 2, "body": {"deep": []}}
         ],
         "faults": [

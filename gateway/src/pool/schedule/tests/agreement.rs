@@ -62,9 +62,9 @@ fn step() -> impl Strategy<Value = Step> {
         ),
         6 => (id(), 0usize..3, prop::option::of(time())).prop_map(|(id, m, began)| Step::Release(id, m, began)),
         2 => (0usize..3, id()).prop_map(|(name, id)| Step::Bind(name, id)),
-        6 => (id(), -1i32..=1, prop::option::of(0u32..4), prop::option::of(time()), prop::bool::weighted(0.9))
-            .prop_map(|(id, priority, limit, expires_at, enabled)| {
-                Step::Upsert(Account { id, priority, limit, expires_at, enabled })
+        6 => (id(), -1i32..=1, 1u32..4, prop::option::of(0u32..4), prop::option::of(time()), prop::bool::weighted(0.9))
+            .prop_map(|(id, priority, weight, limit, expires_at, enabled)| {
+                Step::Upsert(Account { id, priority, weight, limit, expires_at, enabled })
             }),
         1 => id().prop_map(Step::Remove),
         2 => (id(), any::<bool>()).prop_map(|(id, on)| Step::Enable(id, on)),
@@ -84,6 +84,16 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+/// No groups, two models that rest together and one that does not, or a group led by a model nobody asks for.
+fn groups() -> impl Strategy<Value = Vec<Vec<String>>> {
+    let names = |group: &[&str]| group.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    prop_oneof![
+        2 => Just(Vec::new()),
+        1 => Just(vec![names(&["a", "b"])]),
+        1 => Just(vec![names(&["unseen", "b", "a"]), names(&[""])]),
+    ]
+}
+
 /// Seconds forward, or once in a while any time at all.
 fn clock() -> impl Strategy<Value = (u64, Option<SystemTime>)> {
     (0u64..4, prop::option::weighted(0.02, time()))
@@ -94,7 +104,7 @@ fn grantable(schedule: &Schedule, ask: &Ask<'_>) -> BTreeSet<AccountId> {
     let now = schedule.clock;
     let rests = |id| {
         let mut own = schedule.cooldowns().filter(move |one| one.id == id && one.until > now);
-        own.any(|one| one.model.is_none_or(|model| model == ask.model))
+        own.any(|one| one.model.is_none_or(|model| model == schedule.groups().lead(ask.model)))
     };
     let fit = schedule.entries.iter().flatten().filter(|entry| {
         let account = &entry.account;
@@ -137,6 +147,14 @@ impl Pair {
                 let number = ticket.map(|ticket| ticket.number).filter(|_| own);
                 let expected = naive.choose(number, &ask, now);
                 let grantable = grantable(real, &ask);
+                if ticket.filter(|_| own).is_none() {
+                    let told = real.preview(&ask, now);
+                    let granted = match expected {
+                        Choice::Granted(pick) => Some(pick.id),
+                        _ => None,
+                    };
+                    prop_assert_eq!(told, granted, "the explanation is not the choice");
+                }
                 let choice = match ticket.filter(|_| own) {
                     Some(ticket) => real.choose_waiting(ticket, &ask, now),
                     None => real.choose(&ask, now),
@@ -174,7 +192,8 @@ impl Pair {
             Step::Cool(id, model, until) => {
                 let model = model.map(|at| MODELS[at]);
                 let deadline = |real: &Schedule| {
-                    real.cooldowns().find(|one| (one.id, one.model) == (id, model)).map(|one| one.until)
+                    let scope = model.map(|model| real.groups().lead(model));
+                    real.cooldowns().find(|one| (one.id, one.model) == (id, scope)).map(|one| one.until)
                 };
                 real.advance(now);
                 let before = deadline(real);
@@ -262,9 +281,13 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn chooses_as_the_naive_scheduler_does(steps in prop::collection::vec((clock(), step()), 1..200)) {
-        let real = Schedule::new(super::Strategy::Balanced, TTL);
-        let mut pair = Pair { real, naive: Naive::new(TTL), tickets: Vec::new(), now: at(0) };
+    fn chooses_as_the_naive_scheduler_does(
+        steps in prop::collection::vec((clock(), step()), 1..200),
+        groups in groups(),
+    ) {
+        let members = groups.iter().map(Vec::as_slice);
+        let real = Schedule::new(super::Strategy::Balanced, TTL, Groups::new(members));
+        let mut pair = Pair { real, naive: Naive::new(TTL, groups), tickets: Vec::new(), now: at(0) };
         for ((seconds, jump), step) in steps {
             let later = pair.now.checked_add(Duration::from_secs(seconds));
             pair.now = jump.or(later).unwrap_or(at(0));
@@ -315,5 +338,67 @@ proptest! {
             }
         }
         prop_assert!(tickets.starts_with(&served));
+    }
+
+    #[test]
+    fn nobody_who_could_serve_is_left_out_for_ever(
+        weights in prop::collection::vec(1u32..=100, 2..12),
+        strategy in prop_oneof![Just(super::Strategy::Balanced), Just(super::Strategy::RoundRobin)],
+        held in 0usize..6,
+    ) {
+        let mut schedule = Schedule::new(strategy, TTL, Groups::default());
+        for (id, weight) in (1..).zip(&weights) {
+            schedule.upsert(Account { weight: *weight, ..account(id) });
+            schedule.quota(id, Some(0.5), None);
+        }
+        // As many turns as the weights need for one round, each of them with some requests still in flight.
+        let total = usize::try_from(weights.iter().sum::<u32>()).unwrap();
+        let (mut turns, mut leases) = (vec![0u32; weights.len()], std::collections::VecDeque::new());
+        for _ in 0..3 * total {
+            let Choice::Granted(pick) = schedule.choose(&m(), at(0)) else { panic!("all are ready") };
+            turns[usize::try_from(pick.id - 1).unwrap()] += 1;
+            leases.push_back(pick.id);
+            while leases.len() > held {
+                let id = leases.pop_front().unwrap();
+                schedule.release(id, "m", Outcome::Served { began: at(0) }, at(0));
+            }
+        }
+        for (count, weight) in turns.iter().zip(&weights) {
+            prop_assert!(*count > 0, "starved: {turns:?} for {weights:?}");
+            if held == 0 {
+                prop_assert!(count.abs_diff(3 * weight) <= 2, "unfair: {turns:?} for {weights:?}");
+            }
+        }
+    }
+}
+
+/// Matches that one choice and its release cost, on average, in a pool of this size where a part rests.
+fn cost(size: AccountId) -> f64 {
+    let mut schedule = pool(1..=size);
+    for id in (1..=size).filter(|id| id % 3 == 0) {
+        schedule.cool(id, None, at(5000), at(0));
+    }
+    // The lane of a model is built when it is first asked for.
+    let rounds = 200;
+    let Choice::Granted(first) = schedule.choose(&m(), at(1)) else { panic!("most are ready") };
+    schedule.release(first.id, "m", Outcome::Unproven, at(1));
+    let before = super::super::contest::MATCHES.get();
+    for round in 0..rounds {
+        let session = round.to_string();
+        let ask = Ask { session: (round % 2 == 0).then_some(session.as_str()), ..m() };
+        let Choice::Granted(pick) = schedule.choose(&ask, at(1)) else { panic!("most are ready") };
+        schedule.release(pick.id, "m", Outcome::Served { began: at(0) }, at(1));
+    }
+    f64::from(u32::try_from(super::super::contest::MATCHES.get() - before).unwrap()) / f64::from(rounds)
+}
+
+#[test]
+fn a_choice_costs_a_logarithm_of_the_pools_size() {
+    let small = cost(10);
+    for size in [100, 1000, 10_000] {
+        let levels = f64::from(u32::try_from(size / 10).unwrap()).log2();
+        let more = cost(size) - small;
+        // A choice and a release play one match for each level above, with a session a few more for its candidates.
+        assert!(more <= 8.0 * levels, "{size} accounts: {small} and {more} matches");
     }
 }

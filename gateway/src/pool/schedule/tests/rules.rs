@@ -110,6 +110,38 @@ fn a_models_cooldown_leaves_the_other_models_alone() {
 }
 
 #[test]
+fn models_of_a_group_rest_together_and_leave_the_other_groups_alone() {
+    let group = |models: &[&str]| models.iter().map(|model| (*model).to_owned()).collect::<Vec<_>>();
+    let mut schedule = grouped(&[group(&["big"]), group(&["tiny", "m", "n"])]);
+    schedule.upsert(account(1));
+    let ask = |model| Ask { model, ..Ask::default() };
+    assert!(schedule.cool(1, Some("n"), at(100), at(0)));
+    for model in ["tiny", "m", "n"] {
+        assert_eq!(schedule.choose(&ask(model), at(1)), cooling(at(100)), "{model}");
+        assert_eq!(schedule.explain(&ask(model), at(1)), [(1, Standing::Cooling(at(100)))], "{model}");
+    }
+    for model in ["big", "alone"] {
+        assert_eq!(serve(&mut schedule, &ask(model), at(1)).id, 1, "{model}");
+    }
+    assert!(!schedule.cool(1, Some("m"), at(50), at(1)), "the longer rest of the group stays");
+    schedule.release(1, "m", Outcome::Served { began: at(2) }, at(3));
+    assert_eq!(
+        schedule.choose(&ask("n"), at(3)),
+        granted(1),
+        "what serves one model is evidence for its group"
+    );
+}
+
+#[test]
+fn a_model_that_an_account_lacks_is_no_matter_of_its_group() {
+    let mut schedule = grouped(&[vec!["m".to_owned(), "n".to_owned()]]);
+    schedule.upsert(account(1));
+    schedule.drop_model(1, "m");
+    assert_eq!(schedule.choose(&m(), at(0)), Choice::Empty);
+    assert_eq!(schedule.choose(&Ask { model: "n", ..m() }, at(0)), granted(1));
+}
+
+#[test]
 fn a_shorter_cooldown_never_replaces_a_longer_one() {
     let mut schedule = pool([1]);
     assert!(schedule.cool(1, None, at(100), at(0)));
@@ -523,4 +555,33 @@ fn a_clock_set_back_makes_tokens_good_again() {
     assert_eq!(schedule.choose(&m(), at(3000)), granted(1));
     assert_eq!(schedule.choose(&m(), at(2999)), granted(1), "a little back is the caller's delay");
     assert_eq!(schedule.choose(&m(), at(4000)), refreshing());
+}
+
+#[test]
+fn a_heavier_account_gets_more_turns_and_counts_as_less_busy() {
+    let mut schedule = schedule();
+    schedule.upsert(Account { weight: 2, ..account(1) });
+    schedule.upsert(account(2));
+    let one_by_one: Vec<_> = (0..6).map(|_| serve(&mut schedule, &m(), at(0)).id).collect();
+    assert_eq!(one_by_one.iter().filter(|id| **id == 1).count(), 4, "{one_by_one:?}");
+    let mut at_once = vec![];
+    for _ in 0..6 {
+        let Choice::Granted(pick) = schedule.choose(&m(), at(0)) else { panic!("no limit is set") };
+        at_once.push(pick.id);
+    }
+    assert_eq!(at_once.iter().filter(|id| **id == 1).count(), 4, "{at_once:?}");
+}
+
+#[test]
+fn who_comes_back_from_a_rest_or_comes_new_is_not_made_up_for() {
+    let mut schedule = Schedule::new(Strategy::RoundRobin, Duration::from_hours(1), Groups::default());
+    schedule.upsert(account(1));
+    schedule.upsert(account(2));
+    schedule.cool(2, None, at(100), at(0));
+    (0..50).for_each(|_| assert_eq!(serve(&mut schedule, &m(), at(1)).id, 1));
+    schedule.upsert(account(3));
+    let turns: Vec<_> = (0..9).map(|_| serve(&mut schedule, &m(), at(101)).id).collect();
+    for id in 1..=3 {
+        assert_eq!(turns.iter().filter(|turn| **turn == id).count(), 3, "{turns:?}");
+    }
 }
