@@ -91,10 +91,10 @@ case $(once config.toml --version) in
 esac
 
 once config.toml providers >"$folder/out"
-for id in geminicli codex claude; do
+for id in geminicli gemini codex claude; do
     grep -Eq "^$id( |\$)" "$folder/out" || fail "providers does not list $id: $(cat "$folder/out")"
 done
-ok "providers lists geminicli, codex and claude"
+ok "providers lists geminicli, gemini, codex and claude"
 
 once config.toml config check >"$folder/out" 2>&1 || fail "config check refuses a good file: $(cat "$folder/out")"
 ok "config check takes a good file"

@@ -5,16 +5,25 @@
 mod accounts;
 mod deed;
 mod explain;
+mod reload;
 mod view;
 
 pub(crate) use deed::{Deed, deed};
 pub(crate) use view::{Runtime, account};
 
 use crate::{
+    local,
     serve::{self, Context, fault, request_id},
     store::StoreError,
 };
-use actix_web::{HttpRequest, HttpResponse, http::Method, web};
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::{
+        Method,
+        header::{self, HeaderValue},
+    },
+    web,
+};
 use futures_util::future::LocalBoxFuture;
 use pollux_dialect::Fault;
 use pollux_sdk::Dialect;
@@ -55,6 +64,10 @@ fn routes() -> Vec<(&'static str, Vec<(Method, Handler)>)> {
                 }),
             ],
         ),
+        (
+            "/admin/reload",
+            vec![(Method::POST, |context, _, _| Box::pin(async move { reload::reload(&context).await }))],
+        ),
         ("/admin/accounts/{id}/approve", vec![(Method::POST, act)]),
         ("/admin/accounts/{id}/pause", vec![(Method::POST, act)]),
         ("/admin/accounts/{id}/resume", vec![(Method::POST, act)]),
@@ -75,8 +88,14 @@ fn act(
 pub fn mount(app: &mut web::ServiceConfig, context: &Arc<Context>) {
     for (path, methods) in routes() {
         let lost = Arc::clone(context);
+        let allowed: Vec<&str> = methods.iter().map(|(method, _)| method.as_str()).collect();
+        let allowed = HeaderValue::from_str(&allowed.join(", ")).ok();
         let mut resource = web::resource(path).default_service(web::to(move |request: HttpRequest| {
-            ready(serve::wrong_method(&lost, &request))
+            let mut refusal = serve::wrong_method(&lost, &request, Some(Dialect::Responses));
+            if let Some(allowed) = &allowed {
+                refusal.headers_mut().insert(header::ALLOW, allowed.clone());
+            }
+            ready(refusal)
         }));
         for (method, handler) in methods {
             let context = Arc::clone(context);
@@ -120,6 +139,11 @@ fn document() -> Outcome {
 
 /// Whether the request carries the admin key, in a header.
 pub(crate) fn admit(context: &Context, request: &HttpRequest) -> Result<(), Fault> {
+    if context.settings.basic.local
+        && !context.admin_key.as_ref().is_some_and(|key| key.admits_by_header(request))
+    {
+        return local::admit(request);
+    }
     let Some(key) = &context.admin_key else {
         return Err(Fault::new(403, "admin_off", "the admin API is off: set basic.admin_key"));
     };

@@ -4,5 +4,7 @@
 use provider_claude as _;
 #[cfg(feature = "codex")]
 use provider_codex as _;
+#[cfg(feature = "gemini")]
+use provider_gemini as _;
 #[cfg(feature = "geminicli")]
 use provider_geminicli as _;

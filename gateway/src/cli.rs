@@ -1,20 +1,24 @@
 //! The command line. Exit codes: 0, 2 for a configuration that cannot be used, 1 for all else.
 
 mod accounts;
+mod export;
 mod healthcheck;
+mod import;
 mod login;
 mod offline;
 mod remote;
 mod stored;
 
 pub use accounts::accounts;
+pub use export::export;
+pub use import::import;
 pub use login::login;
 pub use offline::run_offline;
 
 use clap::{Args, Parser, Subcommand};
 use std::{
     ffi::{OsStr, OsString},
-    path::Path,
+    path::{Path, PathBuf},
     process::ExitCode,
 };
 
@@ -48,6 +52,21 @@ pub enum Command {
     Accounts(AccountsCommand),
     /// Connect an account: with a browser, or by a code
     Login(LoginCommand),
+    /// Take in credential files: of a folder as `credentials_dirs` are read, or named one by one
+    Import {
+        /// Folders and files
+        #[arg(required = true, value_name = "DIR|FILE")]
+        paths: Vec<PathBuf>,
+    },
+    /// Write all accounts as credential files of the vendors' own tools, tokens in plain text
+    Export {
+        /// Folder to write to; it gets a subfolder for each provider
+        #[arg(long, value_name = "DIR")]
+        to: PathBuf,
+        /// Say that the tokens are to be written
+        #[arg(long)]
+        include_secrets: bool,
+    },
     /// Ask the server on this machine whether it is healthy
     Healthcheck,
 }
@@ -114,7 +133,7 @@ pub enum AccountsCommand {
         /// Account
         id: String,
     },
-    /// Set an account's label, priority, weight, max_concurrency or proxy, or a fact such as its project id
+    /// Set an account's label, limits or proxy, or a fact that only its owner knows, such as a project id
     Set {
         /// Account
         id: String,

@@ -17,7 +17,9 @@ mod auth;
 mod bridge;
 mod bundled;
 mod cli;
+mod files;
 mod limits;
+mod local;
 pub mod log;
 mod login;
 mod metrics;
@@ -37,6 +39,7 @@ mod store;
 mod story;
 mod stream;
 pub mod takeover;
+mod token;
 mod upstream;
 mod usage;
 

@@ -113,7 +113,7 @@ fn priority(value: &Value) -> Result<Option<i32>, Mistake> {
     if value.is_null() {
         return Ok(None);
     }
-    let number = value.as_i64().and_then(|number| i32::try_from(number).ok());
+    let number = number(value).and_then(|number| i32::try_from(number).ok());
     number.map(Some).ok_or(Mistake { key: "priority", expected: "a whole number; higher goes first".into() })
 }
 
@@ -121,16 +121,24 @@ fn whole(key: &'static str, value: &Value, most: u32) -> Result<Option<u32>, Mis
     if value.is_null() {
         return Ok(None);
     }
-    let number = value.as_u64().and_then(|number| u32::try_from(number).ok());
+    let number = number(value).and_then(|number| u32::try_from(number).ok());
     let number = number.filter(|number| (1..=most).contains(number));
     number.map(Some).ok_or(Mistake { key, expected: format!("a whole number from 1 to {most}") })
+}
+
+/// A whole number; JSON does not tell 2 from 2.0.
+fn number(value: &Value) -> Option<i64> {
+    value.as_i64().or_else(|| {
+        let number = value.as_f64().filter(|number| number.fract() == 0.0 && number.abs() < 1e15)?;
+        #[expect(clippy::cast_possible_truncation, reason = "it is whole and small")]
+        Some(number as i64)
+    })
 }
 
 fn proxy(value: &Value) -> Result<Option<Secret>, Mistake> {
     match value {
         Value::Null => Ok(None),
-        Value::String(text) if text.trim().is_empty() => Ok(None),
-        Value::String(text) if is_proxy(text.trim()) => Ok(Some(Secret::new(text.trim()))),
+        Value::String(text) if is_proxy(text) => Ok(Some(Secret::new(text))),
         // What stands there may hold a password, so it is not quoted.
         _ => Err(Mistake { key: "proxy", expected: "an http://, https:// or socks5:// address".into() }),
     }
@@ -141,7 +149,7 @@ fn name(value: &Value) -> Result<Option<String>, Mistake> {
         |text: &&str| (1..=NAME).contains(&text.chars().count()) && !text.chars().any(char::is_control);
     match value {
         Value::Null => Ok(None),
-        Value::String(text) => match Some(text.trim()).filter(fits) {
+        Value::String(text) => match Some(text.as_str()).filter(fits) {
             Some(text) => Ok(Some(text.to_owned())),
             None => Err(Mistake { key: "label", expected: format!("a text of 1 to {NAME} characters") }),
         },
@@ -164,7 +172,7 @@ mod tests {
         let before =
             Limits { priority: 7, weight: 3, max_concurrency: Some(2), proxy: Some(Secret::new("p")) };
         assert_eq!(take(json!({})).unwrap().0.over(before.clone()), before);
-        let all = json!({"label": " mine ", "priority": -2, "weight": 9, "max_concurrency": 4,
+        let all = json!({"label": "mine", "priority": -2.0, "weight": 9, "max_concurrency": 4,
             "proxy": "socks5://u:w@p:1", "refresh_token": "r"});
         let (wanted, rest) = take(all).unwrap();
         assert_eq!((wanted.label.clone(), rest), (Some(Some("mine".into())), json!({"refresh_token": "r"})));
@@ -192,6 +200,7 @@ mod tests {
             ("max_concurrency", json!("many")),
             ("proxy", json!("ftp://u:hush@p")),
             ("proxy", json!("http://")),
+            ("proxy", json!("")),
             ("proxy", json!(["http://p"])),
             ("label", json!("")),
             ("label", json!("a\nb")),

@@ -296,7 +296,7 @@ mod tests {
     #[test]
     fn every_family_has_help_and_type() {
         let metrics = Metrics::new().unwrap();
-        metrics.request("p", "gemini", 200, Duration::from_secs(1), Some(Duration::from_millis(3)));
+        metrics.request("p", "chat", 200, Duration::from_secs(1), Some(Duration::from_millis(3)));
         metrics.failed("p", &Verdict::cool(Scope::Model, SystemTime::UNIX_EPOCH));
         metrics.tokens("p", &Usage { input: 3, ..Usage::default() });
         let text = String::from_utf8(metrics.render(&[], 2)).unwrap();
@@ -308,7 +308,7 @@ mod tests {
             assert!(text.contains(&format!("# TYPE {family} ")), "{line}");
         }
         assert!(
-            text.contains(r#"pollux_requests_total{dialect="gemini",provider="p",status="200"} 1"#),
+            text.contains(r#"pollux_requests_total{dialect="chat",provider="p",status="200"} 1"#),
             "{text}"
         );
         assert!(text.contains(r#"pollux_cooldowns_total{provider="p",scope="model"} 1"#), "{text}");

@@ -63,7 +63,7 @@ fn state_of(context: &Context, request: &HttpRequest) -> HttpResponse {
     }
     let status = status::read(context, SystemTime::now());
     let accept = request.headers().get("accept").and_then(|accept| accept.to_str().ok()).unwrap_or_default();
-    let answer = if status::wants_page(accept) {
+    if status::wants_page(accept) {
         let mut page = HttpResponse::Ok();
         page.content_type("text/html; charset=utf-8");
         for (name, value) in status::PAGE_HEADERS {
@@ -72,8 +72,7 @@ fn state_of(context: &Context, request: &HttpRequest) -> HttpResponse {
         page.body(status::page(&status).into_string())
     } else {
         HttpResponse::Ok().insert_header(("cache-control", "no-store")).json(status)
-    };
-    answer
+    }
 }
 
 /// `public_status` opens the numbers; without it they are the owner's.

@@ -16,7 +16,7 @@ pub use allowance::Allowance;
 pub use denied::Denied;
 pub use grant::Grant;
 pub use outbox::Outbox;
-pub use schedule::{Groups, Standing, Strategy};
+pub use schedule::{Groups, Prospect, Standing, Strategy};
 pub use tally::Tally;
 
 use crate::{admin::Runtime, store::Row};

@@ -24,11 +24,14 @@ pub fn run() -> ExitCode {
         Err(error) => return complain(&error, true),
     };
     let system = actix_web::rt::System::new();
-    if let Command::Accounts(command) = cli.command() {
-        return system.block_on(cli::accounts(&settings, &providers, command));
-    }
-    if let Command::Login(command) = cli.command() {
-        return system.block_on(cli::login(&settings, &providers, command));
+    match cli.command() {
+        Command::Accounts(command) => return system.block_on(cli::accounts(&settings, &providers, command)),
+        Command::Login(command) => return system.block_on(cli::login(&settings, &providers, command)),
+        Command::Import { paths } => return system.block_on(cli::import(&settings, &providers, paths)),
+        Command::Export { to, include_secrets } => {
+            return system.block_on(cli::export(&settings, &providers, to, *include_secrets));
+        }
+        _ => {}
     }
     if let Err(error) = log::start(&settings.basic) {
         return complain(&error, true);

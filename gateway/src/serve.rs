@@ -2,6 +2,7 @@
 
 mod answer;
 mod body;
+mod choice;
 mod context;
 mod lists;
 
@@ -13,13 +14,14 @@ use crate::{
     auth, bridge,
     pool::Wish,
     relay::{Relay, Service},
+    routes::supports,
     server::Leaving,
     socket,
     story::{Story, masked},
 };
 use actix_web::{HttpRequest, HttpResponse, web};
 use pollux_dialect::Fault;
-use pollux_sdk::{Call, Endpoint, Facts, Inbound, Operation, Payload, Shape};
+use pollux_sdk::{Call, Dialect, Endpoint, Facts, Inbound, Operation, Payload, Shape};
 use std::sync::Arc;
 
 /// A provider's claim on a path.
@@ -29,9 +31,13 @@ pub struct Owner {
     pub service: Arc<Service>,
     /// What the path is to it.
     pub endpoint: Endpoint,
+    /// Whether the path is at the root, not below the provider's prefix.
+    pub root: bool,
+    /// The base, where its paths are shared.
+    pub shared: Option<&'static str>,
 }
 
-/// Serves a request on a path of `owners`. Only lists and local answers may have several.
+/// Serves a request on a path of `owners`, the preferred first.
 pub async fn serve(
     context: Arc<Context>,
     owners: Arc<Vec<Owner>>,
@@ -41,21 +47,22 @@ pub async fn serve(
     let id = context::request_id(&request);
     let mut story = Story::begin(id.clone(), masked(request.path(), request.query_string()), context.busy());
     let Some(first) = owners.first() else { return HttpResponse::NotFound().finish() };
-    let dialect = first.endpoint.dialect;
+    let dialect = choice::language(first, &request);
     (story.provider, story.dialect) = (first.service.id(), dialect.name());
     let refuse = |mut story: Story, word: &'static str, refusal: &Fault| {
         (story.status, story.verdict) = (refusal.status, word);
         fault(dialect, refusal, &id)
     };
-    if !context.key.admits(&request) {
-        return refuse(story, "unauthorized", &Fault::unauthorized());
+    story.aside = matches!(first.endpoint.operation, Operation::Models | Operation::Local(_));
+    let open = first.endpoint.open && matches!(first.endpoint.operation, Operation::Local(_));
+    if !open && let Err(refusal) = context.admit(&request, first.root) {
+        return refuse(story, "unauthorized", &refusal);
     }
     if context.is_draining() {
         return refuse(story, "draining", &Fault::shutting_down());
     }
     let operation = first.endpoint.operation;
-    let supported = &first.service.provider.descriptor().operations;
-    if !matches!(operation, Operation::Vendor(_) | Operation::Local(_)) && !supported.contains(&operation) {
+    if !supports(first.service.provider.descriptor(), operation) {
         let method = request.path().rsplit(['/', ':']).next().unwrap_or_default();
         return refuse(story, "unsupported", &Fault::unsupported(method));
     }
@@ -69,19 +76,31 @@ pub async fn serve(
     if first.endpoint.method == pollux_sdk::Method::POST && !body.is_object() {
         return refuse(story, "bad_body", &Fault::bad_request(None, "the body is no JSON object"));
     }
-    let (facts, call) = ask(first, &request, body);
+    let (mut facts, mut call) = ask(first, &request, body);
     story.model.clone_from(&call.model);
     if matches!(operation, Operation::Models | Operation::Local(_)) {
+        if owners.len() > 1 {
+            story.provider = "all";
+        }
+        call.endpoint.dialect = dialect;
         let answer = lists::answer(&owners, &request, &call);
         (story.status, story.verdict) = (answer.status.as_u16(), "local");
         return respond(answer, call.shape, &id, Leaving::default());
     }
-    if let Some((word, refusal)) = unserved(&first.service, &call) {
-        return refuse(story, word, &refusal);
+    if call.model.is_empty() {
+        return refuse(story, "bad_body", &Fault::bad_request(Some("model"), "`model` is required"));
+    }
+    let Some(owner) = choice::pick(&owners, &call.model) else {
+        let known = choice::models(&owners);
+        return refuse(story, "unknown_model", &Fault::unknown_model(dialect, &call.model, &known));
+    };
+    if owner.service.id() != first.service.id() {
+        story.provider = owner.service.id();
+        (facts, call) = ask(owner, &request, call.body);
     }
     let wish = Wish { model: call.model.clone(), session: facts.session, follows: facts.follows };
     let call = Arc::new(call);
-    let relay = Relay::new(Arc::clone(&first.service), Arc::clone(&call), wish);
+    let relay = Relay::new(Arc::clone(&owner.service), Arc::clone(&call), wish);
     let leaving = Leaving::of(&request);
     let answer = tokio::select! {
         biased;
@@ -96,10 +115,10 @@ pub fn unserved(service: &Service, call: &Call) -> Option<(&'static str, Fault)>
     if call.model.is_empty() {
         return Some(("bad_body", Fault::bad_request(Some("model"), "`model` is required")));
     }
-    let models = &service.provider.descriptor().models;
-    if models.iter().any(|model| model.id == call.model) {
+    if service.offers(&call.model) {
         return None;
     }
+    let models = &service.provider.descriptor().models;
     let known: Vec<&str> = models.iter().map(|model| model.id.as_str()).collect();
     Some(("unknown_model", Fault::unknown_model(call.endpoint.dialect, &call.model, &known)))
 }
@@ -128,17 +147,17 @@ pub fn ask(owner: &Owner, request: &HttpRequest, body: Payload) -> (Facts, Call)
     (facts, call)
 }
 
-/// A path that nobody has, told in the dialect of its prefix.
+/// A path that nobody has, told in the dialect of its prefix or else of the request.
 pub fn not_found(context: &Context, request: &HttpRequest) -> HttpResponse {
     let id = context::request_id(request);
     let path = request.path();
     let what = path.rsplit_once(':').map_or(path, |(_, method)| method);
-    fault(context.dialect_of(path), &Fault::not_found(what), &id)
+    fault(context.dialect_of(request), &Fault::not_found(what), &id)
 }
 
 /// A path that has other methods.
-pub fn wrong_method(context: &Context, request: &HttpRequest) -> HttpResponse {
+pub fn wrong_method(context: &Context, request: &HttpRequest, dialect: Option<Dialect>) -> HttpResponse {
     let id = context::request_id(request);
     let refusal = Fault::method_not_allowed(request.method().as_str(), request.path());
-    fault(context.dialect_of(request.path()), &refusal, &id)
+    fault(dialect.unwrap_or_else(|| context.dialect_of(request)), &refusal, &id)
 }

@@ -69,6 +69,8 @@ pub struct Basic {
     pub admin_key: Option<Secret>,
     /// Whether programs of this machine need no key.
     pub local: bool,
+    /// Whether providers show at the root beside their prefixes.
+    pub root_aliases: bool,
     /// Whether login cookies travel over plain HTTP.
     pub insecure_cookie: bool,
     /// Whether `/metrics` and `/status` are for everybody.
@@ -98,8 +100,12 @@ pub struct Pool {
     pub acquire_timeout: Duration,
     /// How long an idle session keeps its account.
     pub session_ttl: Duration,
+    /// Ids of providers, the preferred first, where several serve one path.
+    pub order: Vec<String>,
     /// Folders of credential files.
     pub credentials_dirs: Vec<PathBuf>,
+    /// Whether renewed tokens go back into the files they came from.
+    pub write_back: bool,
     /// Whether tokens are renewed.
     pub refresh: bool,
     /// Models that rest together.

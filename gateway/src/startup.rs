@@ -9,9 +9,10 @@ pub(crate) use services::{account_io, service_of};
 
 use crate::{
     auth::Key,
+    files::Clerk,
     login::{Logins, Loopback},
     metrics::Metrics,
-    routes,
+    routes::{self, Surfaces},
     serve::{Context, Phase},
     server::Server,
     settings::{Basic, Settings},
@@ -59,17 +60,21 @@ impl Gateway {
         takeover::take_over(&store, &providers).await?;
         let metrics = Arc::new(Metrics::new().map_err(|error| StartError::Io(std::io::Error::other(error)))?);
         let services = services::build(&settings, providers, &store, &metrics)?;
-        let table = Arc::new(routes::table(&services)?);
+        let surfaces = Surfaces { root: basic.root_aliases, order: &settings.pool.order };
+        let table = Arc::new(routes::table(&services, surfaces)?);
         let (stop, stopping) = watch::channel(false);
         let (loopback, loopback_task) = Loopback::new(port);
         let logins = Arc::new(Logins::new(Arc::clone(&settings), store.clone(), loopback.clone()));
         let mut tasks = JoinSet::new();
+        store.purge_departed(SystemTime::now()).await?;
         let rows = store.list().await?;
         announce(&settings, &rows);
         services::resume(&services, &store, rows).await?;
         for service in &services {
             tasks.spawn(Arc::clone(&service.keeper).run(stopping.clone()));
         }
+        let (clerk, files) = Clerk::new(&settings.pool, store.clone(), &services);
+        tasks.spawn(clerk.run(stopping.clone()));
         tasks.spawn(loopback_task.run(Arc::clone(&logins), stopping.clone()));
         reopen(&store, &services, &loopback).await?;
         let (inbox, writer) = Writer::new(store.clone(), settings.usage.keep, Arc::clone(&metrics));
@@ -81,6 +86,7 @@ impl Gateway {
             admin_key: basic.admin_key.as_ref().map(Key::new),
             services,
             logins,
+            files,
             store: store.clone(),
             phase: watch::Sender::new(Phase::Serving),
             running: Arc::default(),
@@ -110,14 +116,35 @@ impl Gateway {
     }
 }
 
-/// Opens the database of this configuration.
+/// Opens the store that the settings and the environment name.
+///
+/// # Errors
+/// As [`Store::open`].
 pub(crate) async fn open_store(basic: &Basic) -> Result<Store, StoreError> {
-    let sealing = std::env::var("POLLUX_SEALING_KEY").ok().filter(|key| !key.is_empty()).map(Secret::new);
-    let opening =
-        Opening { url: &basic.database_url, key_file: basic.key_file.as_deref(), key: sealing.as_ref() };
+    let sealing = sealing_key();
     // Whoever opens it first: an older system's database is copied before anything in it changes.
     takeover::back_up(&basic.database_url).await?;
-    Store::open(opening).await
+    Store::open(opening(basic, sealing.as_ref())).await
+}
+
+/// As `open_store`, but only to read, where a running gateway holds the store.
+///
+/// # Errors
+/// As [`Store::peek`].
+pub(crate) async fn peek_store(basic: &Basic) -> Result<Store, StoreError> {
+    let sealing = sealing_key();
+    match Store::open(opening(basic, sealing.as_ref())).await {
+        Err(StoreError::Locked(_)) => Store::peek(opening(basic, sealing.as_ref())).await,
+        opened => opened,
+    }
+}
+
+fn sealing_key() -> Option<Secret> {
+    std::env::var("POLLUX_SEALING_KEY").ok().filter(|key| !key.is_empty()).map(Secret::new)
+}
+
+fn opening<'a>(basic: &'a Basic, key: Option<&'a Secret>) -> Opening<'a> {
+    Opening { url: &basic.database_url, key_file: basic.key_file.as_deref(), key }
 }
 
 /// Logins that were open when the last process ended still find their port.

@@ -7,6 +7,7 @@ mod accounts;
 mod cooldowns;
 mod entity;
 mod error;
+mod files;
 mod key;
 mod limits;
 mod location;
@@ -24,6 +25,7 @@ mod usage;
 mod vault;
 
 pub use error::StoreError;
+pub use files::{FileNews, FileRow};
 pub use logins::LoginRow;
 pub use older::{Inherited, OlderRow, OlderTable, back_up_older, read_older};
 pub use row::{Newcomer, Row, State, TokenHash};
@@ -68,6 +70,8 @@ struct Inner {
     sealer: Sealer,
     /// Names this process in refresh intents.
     instance: String,
+    /// Accounts whose tokens changed.
+    renewals: files::Renewals,
     /// Held for as long as anybody can still write.
     _claim: Option<Claim>,
 }
@@ -101,8 +105,26 @@ impl Store {
         Migrator::up(&turn, None).await?;
         let sealer = vault::unlock(&turn, wanted).await?;
         turn.commit().await?;
+        Ok(Self::over(db, sealer, claim))
+    }
+
+    /// Opens a SQLite database that a running gateway may hold, for reading alone. Verbs that write fail.
+    pub async fn peek(opening: Opening<'_>) -> Result<Self, StoreError> {
+        let Location::File(path) = Location::read(opening.url)? else { return Self::open(opening).await };
+        let path = path.canonicalize().map_err(StoreError::file(path))?;
+        let options = SqliteConnectOptions::new().filename(&path).read_only(true);
+        let db = connect(options).await?;
+        let beside = Some(location::with_suffix(&path, ".key"));
+        let wanted = key_source(&opening, beside, db.get_database_backend())?;
+        let turn = take_turn(&db).await?;
+        let sealer = vault::unlock(&turn, wanted).await?;
+        turn.rollback().await?;
+        Ok(Self::over(db, sealer, None))
+    }
+
+    fn over(db: DatabaseConnection, sealer: Sealer, claim: Option<Claim>) -> Self {
         let instance = format!("{:032x}", rand::random::<u128>());
-        Ok(Self(Arc::new(Inner { db, sealer, instance, _claim: claim })))
+        Self(Arc::new(Inner { db, sealer, instance, renewals: files::Renewals::default(), _claim: claim }))
     }
 
     /// Whether the database answers.
@@ -155,6 +177,10 @@ async fn sqlite(file: Option<&Path>) -> Result<DatabaseConnection, StoreError> {
             // What was answered with 202, and a token that cannot be had twice, must survive a power cut.
             .synchronous(SqliteSynchronous::Full),
     };
+    connect(options).await
+}
+
+async fn connect(options: SqliteConnectOptions) -> Result<DatabaseConnection, StoreError> {
     let options = options.foreign_keys(true).busy_timeout(BUSY_TIMEOUT).disable_statement_logging();
     let pool = SqlitePoolOptions::new()
         .max_connections(1)

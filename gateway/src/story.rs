@@ -33,6 +33,8 @@ pub struct Story {
     first_byte: Option<Instant>,
     /// Language of the route.
     pub dialect: &'static str,
+    /// A list or a side call: nothing that uses anything.
+    pub aside: bool,
     /// Which answer of a socket it is.
     pub turn: Option<u64>,
     /// The code with which a socket was closed.
@@ -60,6 +62,7 @@ impl Story {
             began: Instant::now(),
             first_byte: None,
             dialect: "",
+            aside: false,
             turn: None,
             close: None,
             untold: false,
@@ -106,6 +109,7 @@ impl Drop for Story {
             account: self.account,
             model: &self.model,
             dialect: self.dialect,
+            aside: self.aside,
             status: self.status,
             verdict: self.verdict,
             attempts: self.attempts,

@@ -52,6 +52,11 @@ def embed():
     return client.models.embed_content(model=MODEL, contents="say PONG-7731")
 
 
+def embed_one():
+    answer = client.models.embed_content(model="gemini-embedding-001", contents="say PONG-7731")
+    return len(answer.embeddings[0].values)
+
+
 def unknown():
     return client.models.generate_content(model="gemini-1", contents="say PONG-7731").text
 

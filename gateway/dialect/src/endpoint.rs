@@ -1,5 +1,5 @@
 use crate::{Dialect, Shape};
-use http::Method;
+use http::{HeaderMap, Method};
 
 /// What a client asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -34,16 +34,32 @@ pub struct Endpoint {
     pub dialect: Dialect,
     /// The answer's shape where the path decides it; otherwise the body's `stream` does.
     pub shape: Option<Shape>,
+    /// The version segment it is mounted under, such as `/v1beta`; empty for a path without one.
+    pub version: &'static str,
+    /// Whether anybody may ask. Only for local answers that tell nothing of the pool.
+    pub open: bool,
 }
 
 impl Endpoint {
     /// A POST route of `dialect`.
     pub const fn post(path: &'static str, operation: Operation, dialect: Dialect) -> Self {
-        Self { method: Method::POST, path, operation, dialect, shape: None }
+        Self { method: Method::POST, path, operation, dialect, shape: None, version: "", open: false }
     }
     /// A GET route of `dialect`.
     pub const fn get(path: &'static str, operation: Operation, dialect: Dialect) -> Self {
-        Self { method: Method::GET, path, operation, dialect, shape: None }
+        Self { method: Method::GET, path, operation, dialect, shape: None, version: "", open: false }
+    }
+    /// Answers without a key.
+    #[must_use]
+    pub const fn keyless(mut self) -> Self {
+        self.open = true;
+        self
+    }
+    /// Mounts it under a version segment.
+    #[must_use]
+    pub const fn under(mut self, version: &'static str) -> Self {
+        self.version = version;
+        self
     }
     /// Fixes the shape of the answer.
     #[must_use]
@@ -70,11 +86,31 @@ pub const fn knocks(dialect: Dialect) -> &'static [&'static str] {
     }
 }
 
+/// The language in which a list at `base` is answered where several share it: by the request's own marks, among the
+/// languages whose clients look there.
+pub fn spoken(base: &str, query: &str, headers: &HeaderMap) -> Dialect {
+    const ALL: [Dialect; 4] = [Dialect::Responses, Dialect::Chat, Dialect::Messages, Dialect::Gemini];
+    let at_home = |dialect: &Dialect| versions(*dialect).contains(&base);
+    let common = !ALL.iter().any(at_home);
+    let asked = query.split('&').any(|pair| pair.split('=').next() == Some("client_version"));
+    // A Codex catalogue belongs to Responses whatever else is sent; OpenAI's clients have no mark of their own.
+    let marks = [
+        (asked, Dialect::Responses),
+        (headers.contains_key("anthropic-version"), Dialect::Messages),
+        (headers.contains_key("x-goog-api-key"), Dialect::Gemini),
+        (true, Dialect::Responses),
+    ];
+    let fits = |dialect: &Dialect| common || at_home(dialect);
+    let marked = marks.into_iter().filter(|(marked, _)| *marked).map(|(_, dialect)| dialect).find(fits);
+    marked.or_else(|| ALL.into_iter().find(at_home)).unwrap_or(Dialect::Responses)
+}
+
 /// Every route that clients of `dialect` know, supported by a provider or not.
 pub fn endpoints(dialect: Dialect) -> Vec<Endpoint> {
     use Operation::{Compact, CountTokens, Embed, Generate, Models};
     let post = |path, operation| Endpoint::post(path, operation, dialect);
     let models = Endpoint::get("/models", Models, dialect);
+    let model = Endpoint::get("/models/{model}", Models, dialect);
     match dialect {
         Dialect::Responses => vec![
             post("/responses", Generate),
@@ -82,12 +118,12 @@ pub fn endpoints(dialect: Dialect) -> Vec<Endpoint> {
             post("/responses/compact", Compact),
             post("/embeddings", Embed),
             models,
+            model,
         ],
-        Dialect::Chat => vec![post("/chat/completions", Generate), post("/embeddings", Embed), models],
+        Dialect::Chat => vec![post("/chat/completions", Generate), post("/embeddings", Embed), models, model],
         Dialect::Messages => {
             let count = post("/messages/count_tokens", CountTokens).shaped(Shape::Whole);
-            let model = Endpoint::get("/models/{model}", Models, dialect);
-            vec![post("/messages", Generate), count, model, models]
+            vec![post("/messages", Generate), count, models, model]
         }
         Dialect::Gemini => vec![
             post("/models/{model}:generateContent", Generate).shaped(Shape::Whole),
@@ -95,7 +131,7 @@ pub fn endpoints(dialect: Dialect) -> Vec<Endpoint> {
             post("/models/{model}:countTokens", CountTokens).shaped(Shape::Whole),
             post("/models/{model}:embedContent", Embed).shaped(Shape::Whole),
             post("/models/{model}:batchEmbedContents", Embed).shaped(Shape::Whole),
-            Endpoint::get("/models/{model}", Models, dialect),
+            model,
             Endpoint::get("/openai/models", Models, Dialect::Chat),
             models,
         ],
@@ -155,6 +191,27 @@ mod tests {
         assert_eq!(parse("a:b:embedContent"), Some(("a:b", "embedContent", Some(Operation::Embed))));
         for odd in ["g", "", ":generateContent", "g:", "models/:generateContent"] {
             assert_eq!(parse(odd), None, "{odd}");
+        }
+    }
+
+    #[test]
+    fn a_shared_list_is_told_by_the_marks_of_the_request() {
+        let table: [(&str, &str, &[&str], Dialect); 10] = [
+            ("/v1", "", &[], Dialect::Responses),
+            ("/v1", "client_version=0.169.0", &[], Dialect::Responses),
+            ("/v1", "", &["anthropic-version"], Dialect::Messages),
+            ("/v1", "", &["x-goog-api-key"], Dialect::Gemini),
+            ("/v1", "limit=1&client_version=1", &["anthropic-version", "x-goog-api-key"], Dialect::Responses),
+            ("/v1", "", &["anthropic-version", "x-goog-api-key"], Dialect::Messages),
+            // Only Gemini's clients look there.
+            ("/v1beta", "", &[], Dialect::Gemini),
+            ("/v1beta", "client_version=1", &["anthropic-version"], Dialect::Gemini),
+            ("/nobodys", "", &["x-goog-api-key"], Dialect::Gemini),
+            ("/nobodys", "client_versions=1", &[], Dialect::Responses),
+        ];
+        for (base, query, marks, dialect) in table {
+            let headers = marks.iter().map(|mark| (mark.parse().unwrap(), "x".parse().unwrap())).collect();
+            assert_eq!(spoken(base, query, &headers), dialect, "{base} {query} {marks:?}");
         }
     }
 

@@ -19,6 +19,8 @@ pub struct Listed<'a> {
     pub operations: &'a [Operation],
     /// Who owns it; only `OpenAI`'s lists say so.
     pub owned_by: &'a str,
+    /// What the vendor itself says of it. Told as it is where it is of the list's own kind.
+    pub entry: Option<&'a Value>,
     /// When it came, in unix seconds. `OpenAI`'s clients require a number, so unknown is 0.
     pub created: u64,
 }
@@ -45,6 +47,9 @@ pub fn model_object(dialect: Dialect, model: &Listed<'_>) -> Bytes {
 }
 
 fn object(dialect: Dialect, model: &Listed<'_>) -> Value {
+    if let Some(entry) = model.entry.filter(|entry| is_of(dialect, entry, model.id)) {
+        return entry.clone();
+    }
     let title = model.title.unwrap_or(model.id);
     match dialect {
         Dialect::Responses | Dialect::Chat => json!({
@@ -78,6 +83,15 @@ fn object(dialect: Dialect, model: &Listed<'_>) -> Value {
     }
 }
 
+/// Whether it is an entry of this dialect's lists, for this model.
+fn is_of(dialect: Dialect, entry: &Value, id: &str) -> bool {
+    match dialect {
+        Dialect::Gemini => entry["name"].as_str().and_then(|name| name.strip_prefix("models/")) == Some(id),
+        Dialect::Messages => entry["type"] == "model" && entry["id"] == id,
+        Dialect::Responses | Dialect::Chat => false,
+    }
+}
+
 const fn methods(operation: Operation) -> &'static [&'static str] {
     match operation {
         Operation::Generate => &["generateContent", "streamGenerateContent"],
@@ -87,8 +101,8 @@ const fn methods(operation: Operation) -> &'static [&'static str] {
     }
 }
 
-/// `2026-11-21T10:00:00Z`, by the proleptic calendar; years beyond 9999 stop there.
-fn rfc3339(unix: u64) -> String {
+/// Unix seconds as `2026-11-21T10:00:00Z`, by the proleptic calendar; years beyond 9999 stop there.
+pub fn rfc3339(unix: u64) -> String {
     let unix = unix.min(253_402_300_799);
     let (days, second) = (unix / 86_400, unix % 86_400);
     // Counting years from March puts the leap day at their end.

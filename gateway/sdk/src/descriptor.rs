@@ -15,10 +15,10 @@ pub struct Descriptor {
     pub dialects: &'static [Dialect],
     /// Operations it supports; the others of the dialect answer 501.
     pub operations: &'static [Operation],
-    /// Models offered when an account's survey names none.
+    /// Models offered; empty where every model that upstream takes is. Then lists show those of the surveys.
     pub models: Vec<Model>,
-    /// Bases at which the dialect's surface also appears when root aliases are on.
-    pub aliases: &'static [&'static str],
+    /// Bases outside `/{id}` at which the surface of its dialects also appears when root aliases are on.
+    pub aliases: &'static [Alias],
     /// The vendor's own routes, mounted under `/{id}` and, with aliases, at the root.
     pub endpoints: Vec<Endpoint>,
     /// Request headers that may go upstream (`x-codex-*` is a prefix). All others never reach `prepare`.
@@ -30,6 +30,25 @@ pub struct Descriptor {
     /// Whether a refresh token dies with its first use. Then an unknown outcome of a refresh ends in
     /// `refresh_unknown` instead of a repetition.
     pub single_use_refresh: bool,
+}
+
+/// A base at the root for the surface of a provider's dialects, version segment included: `/v1`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Alias {
+    /// Nobody else may serve a path there.
+    Own(&'static str),
+    /// Others that say the same may serve the same paths. A request goes by its model to the first of `[pool] order`
+    /// that has a usable account; lists tell the models of all, in the language of who asks.
+    Shared(&'static str),
+}
+
+impl Alias {
+    /// The base.
+    pub const fn base(self) -> &'static str {
+        match self {
+            Self::Own(base) | Self::Shared(base) => base,
+        }
+    }
 }
 
 /// A model as lists show it.

@@ -6,8 +6,8 @@ pub mod oauth;
 pub mod openai;
 
 use crate::{
-    AccountError, Bytes, ConfigError, Failure, HeaderName, HeaderValue, Io, Reason, Reply, Request, Scope,
-    Secret, Verdict, elements,
+    AccountError, Bytes, ConfigError, Failure, HeaderMap, HeaderName, HeaderValue, Io, Reason, Reply,
+    Request, Scope, Secret, Verdict, elements,
 };
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -55,6 +55,11 @@ pub fn unix(seconds: f64) -> Option<SystemTime> {
 /// A time as RFC 3339 writes it.
 pub fn rfc3339(text: &str) -> Option<SystemTime> {
     OffsetDateTime::parse(text, &Rfc3339).ok().map(Into::into)
+}
+
+/// A time as RFC 3339 writes it, to the second; of what was before 1970, its beginning.
+pub fn stamp(at: SystemTime) -> String {
+    pollux_dialect::rfc3339(at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs())
 }
 
 /// A span as people and protocols write it: `11h16m14.14s`, `900ms`, `1.5 seconds`. What follows it is not read.
@@ -136,6 +141,20 @@ impl Request {
         self
     }
 
+    /// Takes over the client's headers that it lacks. `user-agent` is one only of the vendor's own `tools`, told by how
+    /// theirs begins: any other client is us.
+    #[must_use]
+    pub fn on_behalf_of(mut self, headers: &HeaderMap, tools: &[&str]) -> Self {
+        for (name, value) in headers {
+            let passes = name != "user-agent"
+                || tools.iter().any(|tool| value.as_bytes().starts_with(tool.as_bytes()));
+            if passes && !self.headers.contains_key(name) {
+                self.headers.insert(name, value.clone());
+            }
+        }
+        self
+    }
+
     /// Puts an access token where nearly every API wants it.
     ///
     /// # Errors
@@ -190,6 +209,7 @@ mod tests {
         assert_eq!(after(UNIX_EPOCH, Duration::MAX), UNIX_EPOCH);
         assert_eq!(rfc3339("1970-01-01T00:00:01Z"), unix(1.0));
         assert_eq!(rfc3339("soon"), None);
+        assert_eq!(stamp(UNIX_EPOCH + Duration::from_millis(1500)), "1970-01-01T00:00:01Z");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 use super::Keeper;
 use crate::limits::{Mistake, Wanted};
-use crate::store::{Newcomer, Row, State, StoreError};
+use crate::store::{FileNews, Newcomer, Row, State, StoreError};
 use pollux_sdk::{AccountError, Credential, Grant};
 use serde_json::Value;
 use std::{
@@ -92,6 +92,20 @@ impl Keeper {
             self.look_after(row);
         }
         Ok(rows)
+    }
+
+    /// Takes in what a credential file says. It is durable when this returns; validation follows. `None`: the account
+    /// left while it was looked at.
+    ///
+    /// # Errors
+    /// Fails when the store does.
+    pub async fn take_file(&self, news: FileNews) -> Result<Option<Row>, StoreError> {
+        let rows = self.store.take_file(self.id(), news).await?;
+        for row in &rows {
+            self.take(row);
+            self.look_after(row);
+        }
+        Ok(rows.into_iter().next())
     }
 
     /// Spends the code of a browser login.

@@ -43,7 +43,7 @@ pub struct Keeper {
     pub(super) pool: Arc<Pool>,
     pub(super) store: Store,
     pub(super) io: Arc<AccountIo>,
-    metrics: Arc<Metrics>,
+    pub(super) metrics: Arc<Metrics>,
     /// Whether tokens are renewed at all.
     pub(super) refreshes: bool,
     pub(super) queue: Queue,
@@ -244,7 +244,6 @@ impl Keeper {
             Err(error) => return self.refresh_later(id, &error.to_string()),
         };
         let renewal = self.renew(&row).await;
-        self.metrics.refreshed(self.id(), renewal.word());
         match renewal {
             Renewal::Fresh(rows) => {
                 for row in &rows {
@@ -359,7 +358,10 @@ impl Keeper {
                 }
                 for row in &rows {
                     self.take(row);
-                    if row.state == State::Pending {
+                    if row.state == State::Departed {
+                        let reason = row.reason.as_ref().map(|reason| reason.text.as_str());
+                        tracing::warn!(provider = self.id(), account = %row.label(), id = row.id, reason, "account left the pool");
+                    } else if row.state == State::Pending {
                         tracing::warn!(provider = self.id(), account = %row.label(), id = row.id, origin = %row.origin, "account waits for approval: pollux accounts approve {}", row.id);
                     } else {
                         tracing::info!(provider = self.id(), account = %row.label(), id = row.id, state = %row.state, "account is in the pool");

@@ -37,6 +37,12 @@ const COMMIT_TRIES: u32 = 12;
 impl Keeper {
     /// Spends the row's refresh token: intent, call, commit, in this order.
     pub(super) async fn renew(&self, row: &Row) -> Renewal {
+        let renewal = self.spend(row).await;
+        self.metrics.refreshed(self.id(), renewal.word());
+        renewal
+    }
+
+    async fn spend(&self, row: &Row) -> Renewal {
         if row.credential.refresh.is_none() {
             let reason =
                 Reason::new("login_expired", "the access token has ended and there is no refresh token");

@@ -20,7 +20,7 @@ pub(super) async fn explain(context: &Context, request: &HttpRequest) -> Outcome
     let provider = given("provider");
     let offers = |service: &&Arc<Service>| {
         let asked = provider.as_deref().is_none_or(|provider| provider == service.id());
-        asked && service.provider.descriptor().models.iter().any(|one| one.id == model)
+        asked && service.offers(&model)
     };
     let wish = Wish { model: model.clone(), session: given("key"), follows: None };
     let rows = context.store.list().await.map_err(unavailable)?;

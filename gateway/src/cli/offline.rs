@@ -12,7 +12,8 @@ type Linked = BTreeMap<&'static str, &'static Registration>;
 
 /// Runs what needs neither the database nor a runtime; `None` leaves the command to the caller.
 pub fn run_offline(cli: &Cli) -> Option<ExitCode> {
-    if matches!(cli.command(), Command::Serve | Command::Accounts(_) | Command::Login(_)) {
+    use Command::{Accounts, Export, Import, Login, Serve};
+    if matches!(cli.command(), Serve | Accounts(_) | Login(_) | Import { .. } | Export { .. }) {
         return None;
     }
     let linked = match linked() {
@@ -37,7 +38,11 @@ fn run(cli: &Cli, linked: &Linked) -> Result<ExitCode, SettingsError> {
         Command::Config(ConfigCommand::Show) => show(sources, linked),
         Command::Config(ConfigCommand::Check) => check(sources, linked),
         Command::Healthcheck => Ok(health(&Settings::load(sources)?)),
-        Command::Serve | Command::Accounts(_) | Command::Login(_) => Ok(ExitCode::FAILURE),
+        Command::Serve
+        | Command::Accounts(_)
+        | Command::Login(_)
+        | Command::Import { .. }
+        | Command::Export { .. } => Ok(ExitCode::FAILURE),
     }
 }
 

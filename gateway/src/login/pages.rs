@@ -154,7 +154,9 @@ pub(super) fn progress(request: &HttpRequest, about: &Descriptor, row: Option<&R
             },
             false,
         ),
-        None => (404, "The account is gone", html! { p { "It was removed." } }, false),
+        Some(State::Departed) | None => {
+            (404, "The account is gone", html! { p { "It was removed." } }, false)
+        }
     };
     if !browser(request) {
         return plain(status, &format!("{title}\n"));

@@ -1,10 +1,10 @@
 //! What vendors tell of allowances, and whom to ask about them.
 
 use super::{
-    Allowance, Held, Pool, Standing, State, Wish,
+    Allowance, Held, Pool, Prospect, Standing, State, Wish,
     schedule::{AccountId, Ask},
 };
-use pollux_sdk::{Quota, Reason, Survey};
+use pollux_sdk::{Model, Quota, Reason, Survey};
 use serde_json::Value;
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -126,9 +126,21 @@ impl Pool {
         lifted
     }
 
+    /// How near its accounts are to serving a model.
+    pub fn prospect(&self, model: &str, now: SystemTime) -> Prospect {
+        self.lock().schedule.prospect(model, now)
+    }
+
     /// The vendor's own catalogue entry of a model.
     pub fn entry(&self, model: &str) -> Option<Value> {
         self.lock().readings.entries.get(model).cloned()
+    }
+
+    /// Every model that a survey named, by name.
+    pub fn catalogue(&self) -> Vec<Model> {
+        let state = self.lock();
+        let model = |(id, entry): (&String, &Value)| Model { id: id.clone(), entry: entry.clone() };
+        state.readings.entries.iter().map(model).collect()
     }
 
     /// What is known of an account's allowance.
@@ -170,5 +182,80 @@ impl State {
         allowance.learn(quota);
         let (used, resets_at) = (allowance.used(now), allowance.resets_at(now));
         self.schedule.quota(id, used, resets_at);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{pool::Strategy, store::Store};
+    use pollux_sdk::{Credential, Window};
+
+    const EVERY: Duration = Duration::from_mins(5);
+
+    async fn pool_of(count: usize) -> (Pool, Vec<AccountId>) {
+        let opening = crate::store::Opening { url: "sqlite::memory:", key_file: None, key: None };
+        let store = Store::open(opening).await.unwrap();
+        let pool = Pool::new(
+            Strategy::Balanced,
+            Duration::from_secs(1),
+            Duration::from_hours(1),
+            crate::pool::schedule::Groups::default(),
+        );
+        let mut ids = Vec::new();
+        for number in 0..count {
+            let newcomer = crate::store::Newcomer {
+                credential: Credential::from_key(format!("key-{number}")),
+                origin: "here".into(),
+                trusted: true,
+                limits: crate::limits::Wanted::default(),
+            };
+            let rows = store.ingest("acme", vec![newcomer]).await.unwrap();
+            pool.publish(&rows[0]);
+            ids.push(rows[0].id);
+        }
+        (pool, ids)
+    }
+
+    #[tokio::test]
+    async fn only_accounts_in_use_resting_or_exhausted_are_asked_about_again() {
+        let (pool, ids) = pool_of(4).await;
+        let [idle, used, resting, exhausted] = ids[..] else { panic!("four were made") };
+        let start = SystemTime::now();
+        let sorted = |mut ids: Vec<AccountId>| {
+            ids.sort_unstable();
+            ids
+        };
+        assert_eq!(sorted(pool.take_survey_wants(start, EVERY)), ids, "nothing is known of any yet");
+        assert!(pool.take_survey_wants(start, EVERY).is_empty());
+        let later = start + EVERY * 2;
+        {
+            let mut state = pool.lock();
+            state.readings.used(used, later - Duration::from_secs(1));
+            state.schedule.cool(resting, None, later + EVERY, start);
+        }
+        let window = Window { length: None, model: None, used: Some(1.0), resets_at: None };
+        pool.reading(exhausted, &Quota { windows: vec![window] });
+        assert_eq!(sorted(pool.take_survey_wants(later, EVERY)), [used, resting, exhausted]);
+        assert!(!pool.take_survey_wants(later + EVERY * 9, EVERY).contains(&idle));
+    }
+
+    #[tokio::test]
+    async fn a_pool_does_not_ask_about_all_its_accounts_at_once() {
+        let (pool, ids) = pool_of(16).await;
+        let start = SystemTime::now();
+        pool.take_survey_wants(start, EVERY);
+        let mut asked = Vec::new();
+        for seconds in (0..=EVERY.as_secs() * 3 / 2).step_by(5) {
+            let now = start + Duration::from_secs(seconds);
+            for id in &ids {
+                pool.lock().readings.used(*id, now);
+            }
+            let count = pool.take_survey_wants(now, EVERY).len();
+            asked.extend((count > 0).then_some((seconds, count)));
+        }
+        assert_eq!(asked.iter().map(|(_, count)| count).sum::<usize>(), ids.len(), "each once: {asked:?}");
+        assert!(asked.iter().all(|(seconds, _)| *seconds >= EVERY.as_secs()), "none too early: {asked:?}");
+        assert!(asked.len() >= 8, "spread over time: {asked:?}");
     }
 }

@@ -8,6 +8,7 @@ mod contest;
 mod entry;
 mod groups;
 mod lane;
+mod prospect;
 mod strategy;
 mod upkeep;
 
@@ -21,6 +22,7 @@ pub use entry::Standing;
 use entry::{Entry, Refresh};
 pub use groups::Groups;
 use lane::Lane;
+pub use prospect::Prospect;
 use std::{
     collections::{BTreeSet, HashMap},
     time::{Duration, SystemTime},

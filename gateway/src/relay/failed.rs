@@ -57,8 +57,9 @@ impl Failed {
             let message = format!("{} does not serve this client: {}", about.title, reason.text);
             return told(dialect, &Fault::new(403, "not_usable_here", message));
         }
-        if ours && matches!(status, 401..=403) {
-            // The client would take it for a verdict on its own key.
+        let of_the_account = matches!(verdict.effect, Effect::Suspend(_)) && status == 400;
+        if ours && matches!(status, 401..=403) || of_the_account {
+            // The client would take it for a verdict on its own key, or on its request.
             let reason = match &verdict.effect {
                 Effect::Suspend(reason) => format!(": {}", reason.text),
                 _ => String::new(),

@@ -1,5 +1,5 @@
 use crate::{accounts::Keeper, pool::Pool, upstream::Upstream};
-use pollux_sdk::Provider;
+use pollux_sdk::{Model, Provider};
 use std::{fmt, sync::Arc, time::Duration};
 
 /// A provider at work: with its pool, its transport and its limits.
@@ -45,6 +45,25 @@ impl Service {
     /// The provider's id.
     pub fn id(&self) -> &'static str {
         self.provider.descriptor().id
+    }
+
+    /// Whether clients may ask for this model.
+    pub fn offers(&self, model: &str) -> bool {
+        let models = &self.provider.descriptor().models;
+        models.is_empty() || models.iter().any(|one| one.id == model)
+    }
+
+    /// The models that lists show, with the vendor's own entries as far as they are known.
+    pub fn models(&self) -> Vec<Model> {
+        let offered = &self.provider.descriptor().models;
+        if offered.is_empty() {
+            return self.pool.catalogue();
+        }
+        let known = |model: &Model| match self.pool.entry(&model.id) {
+            Some(entry) => Model { entry, ..model.clone() },
+            None => model.clone(),
+        };
+        offered.iter().map(known).collect()
     }
 }
 

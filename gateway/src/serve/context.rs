@@ -1,9 +1,11 @@
+use super::choice;
 use crate::{
-    auth::Key, login::Logins, metrics::Metrics, relay::Service, settings::Settings, store::Store,
-    usage::Recorder,
+    auth::Key, files::Files, local, login::Logins, metrics::Metrics, relay::Service, settings::Settings,
+    store::Store, usage::Recorder,
 };
 use actix_web::HttpRequest;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use pollux_dialect::Fault;
 use pollux_sdk::Dialect;
 use std::{
     sync::{
@@ -27,6 +29,8 @@ pub struct Context {
     pub services: Vec<Arc<Service>>,
     /// Logins.
     pub logins: Arc<Logins>,
+    /// Credential files.
+    pub files: Files,
     /// Store.
     pub store: Store,
     /// How far the way down is gone.
@@ -94,13 +98,23 @@ impl Context {
         *self.phase.borrow() != Phase::Serving
     }
 
-    /// The language in which a path's errors are told.
-    pub fn dialect_of(&self, path: &str) -> Dialect {
-        let prefix = path.trim_start_matches('/').split('/').next().unwrap_or_default();
-        let owner = self.services.iter().find(|service| service.id() == prefix);
-        owner
-            .and_then(|service| service.provider.descriptor().dialects.first().copied())
-            .unwrap_or(Dialect::Responses)
+    /// Whether a request may come in, by key or, at the root in local mode, by where it comes from.
+    pub fn admit(&self, request: &HttpRequest, root: bool) -> Result<(), Fault> {
+        if self.key.admits(request) {
+            Ok(())
+        } else if self.settings.basic.local && root {
+            local::admit(request)
+        } else {
+            Err(Fault::unauthorized())
+        }
+    }
+
+    /// The language in which a path's errors are told: its provider's, else the one that the request shows.
+    pub fn dialect_of(&self, request: &HttpRequest) -> Dialect {
+        let segment = request.path().split('/').nth(1).unwrap_or_default();
+        let owner = self.services.iter().find(|service| service.id() == segment);
+        let own = owner.and_then(|service| service.provider.descriptor().dialects.first().copied());
+        own.unwrap_or_else(|| choice::spoken_at(&format!("/{segment}"), request))
     }
 }
 

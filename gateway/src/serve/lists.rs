@@ -4,20 +4,34 @@ use super::Owner;
 use crate::relay::{Answer, Body, fault_answer};
 use actix_web::HttpRequest;
 use pollux_dialect::{Fault, Listed, model_object, models_list};
-use pollux_sdk::{Account, Call, HeaderMap, Model, Operation, PoolView, Quota, StatusCode};
+use pollux_sdk::{Account, Call, Dialect, HeaderMap, Model, Operation, PoolView, Quota, StatusCode};
 use std::time::SystemTime;
 
-/// The first provider that claims the request answers it; otherwise the dialect does.
+/// The first provider that claims the request answers it; otherwise the dialect does. A list that is shared is
+/// claimed only by those who speak the language that it is asked for in.
 pub(super) fn answer(owners: &[Owner], request: &HttpRequest, call: &Call) -> Answer {
-    for owner in owners {
-        if let Some(answer) = claimed(owner, call) {
-            return answer;
-        }
+    let (dialect, operation) = (call.endpoint.dialect, call.endpoint.operation);
+    let speaks = |owner: &&Owner| {
+        let dialects = owner.service.provider.descriptor().dialects;
+        dialects.iter().any(|one| same_lists(*one, dialect))
+    };
+    let asked = |owner: &&Owner| operation != Operation::Models || speaks(owner);
+    if let Some(answer) = owners.iter().filter(asked).find_map(|owner| claimed(owner, call)) {
+        return answer;
     }
-    match (owners.first(), call.endpoint.operation) {
-        (Some(owner), Operation::Models) => list(owner, request.match_info().get("model"), call),
-        _ => fault_answer(call, &Fault::not_found(request.path())),
+    if operation != Operation::Models {
+        return fault_answer(call, &Fault::not_found(request.path()));
     }
+    // OpenAI's list is the one for everybody: it has the models of all.
+    let all = same_lists(dialect, Dialect::Chat);
+    let listed: Vec<&Owner> = owners.iter().filter(|owner| all || speaks(owner)).collect();
+    list(&listed, request.match_info().get("model"), call)
+}
+
+/// `OpenAI`'s two dialects have one shape of list.
+fn same_lists(one: Dialect, other: Dialect) -> bool {
+    let openai = |dialect| matches!(dialect, Dialect::Responses | Dialect::Chat);
+    one == other || openai(one) && openai(other)
 }
 
 fn claimed(owner: &Owner, call: &Call) -> Option<Answer> {
@@ -30,28 +44,42 @@ fn claimed(owner: &Owner, call: &Call) -> Option<Answer> {
         .zip(&quotas)
         .map(|((held, usable), quota)| Account { credential: &held.credential, usable: *usable, quota })
         .collect();
-    let offered = &owner.service.provider.descriptor().models;
-    let known = |model: &Model| match owner.service.pool.entry(&model.id) {
-        Some(entry) => Model { entry, ..model.clone() },
-        None => model.clone(),
-    };
-    let models: Vec<Model> = offered.iter().map(known).collect();
+    let models = owner.service.models();
     let view = PoolView { accounts: &accounts, models: &models, now };
     let reply = owner.service.provider.answer(call, &view)?;
     Some(Answer { status: reply.status, headers: reply.headers, body: Body::Whole(reply.body) })
 }
 
-fn list(owner: &Owner, wanted: Option<&str>, call: &Call) -> Answer {
-    let about = owner.service.provider.descriptor();
+fn list(owners: &[&Owner], wanted: Option<&str>, call: &Call) -> Answer {
     let dialect = call.endpoint.dialect;
-    let listed = |id| Listed { id, operations: about.operations, owned_by: about.id, ..Listed::default() };
-    let ids = about.models.iter().map(|model| model.id.as_str());
+    let offered: Vec<(&Owner, Vec<Model>)> =
+        owners.iter().map(|owner| (*owner, owner.service.models())).collect();
+    let mut models: Vec<Listed<'_>> = Vec::new();
+    for (owner, offers) in &offered {
+        let about = owner.service.provider.descriptor();
+        for model in offers {
+            // What several serve is one model.
+            if models.iter().all(|listed| listed.id != model.id) {
+                models.push(Listed {
+                    id: &model.id,
+                    entry: Some(&model.entry),
+                    operations: about.operations,
+                    owned_by: about.id,
+                    ..Listed::default()
+                });
+            }
+        }
+    }
     let body = match wanted {
-        None => models_list(dialect, &ids.map(listed).collect::<Vec<_>>()),
-        Some(wanted) => match ids.clone().find(|id| *id == wanted) {
-            Some(id) => model_object(dialect, &listed(id)),
+        None => models_list(dialect, &models),
+        Some(wanted) => match models.iter().find(|model| model.id == wanted) {
+            Some(model) => model_object(dialect, model),
             None => {
-                return fault_answer(call, &Fault::unknown_model(dialect, wanted, &ids.collect::<Vec<_>>()));
+                let known: Vec<&str> = models.iter().map(|model| model.id).collect();
+                return fault_answer(
+                    call,
+                    &Fault { status: 404, ..Fault::unknown_model(dialect, wanted, &known) },
+                );
             }
         },
     };

@@ -114,10 +114,12 @@ pub fn welcome(
         if descriptor.login.is_some() {
             let _ = writeln!(text, "  connect an account:  open {base}/{id}/auth");
         }
+        // Who cannot log in brings a key.
+        let token = if descriptor.login.is_some() { "refresh_token" } else { "api_key" };
         let _ = writeln!(
             text,
             "  or bring its token:  curl '{base}/{id}/resource:add?key=<pollux_key>' \
-             -H 'Content-Type: application/json' -d '[{{\"refresh_token\":\"...\"}}]'"
+             -H 'Content-Type: application/json' -d '[{{\"{token}\":\"...\"}}]'"
         );
         if let Some(model) = descriptor.models.first()
             && let Some(call) = descriptor.dialects.first().and_then(|dialect| trial(*dialect, &model.id))

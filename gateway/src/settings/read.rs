@@ -5,12 +5,13 @@ use super::{
     first_run::random_key, layers::Layers, providers, section::Section, usage,
 };
 use pollux_sdk::Secret;
+use std::net::IpAddr;
 
 pub(super) fn settings(layers: &Layers, sources: Sources<'_>) -> Result<Settings, SettingsError> {
     let mut problems = layers.problems.clone();
     let mut notes = layers.notes.clone();
     let basic = basic(layers, sources, &mut problems, &mut notes);
-    let pool = pool(layers, &mut problems);
+    let pool = pool(layers, sources.linked, &mut problems);
     let upstream = upstream(layers, &mut problems);
     let usage = usage::read(layers, &mut problems);
     let providers = providers::read(layers, sources.linked, &mut problems);
@@ -38,8 +39,14 @@ fn basic(
     let loglevel = section.loglevel("loglevel");
     let log_format = section.one_of("log_format", &[("text", LogFormat::Text), ("json", LogFormat::Json)]);
     let local = section.boolean("local");
+    if local == Some(true) && listen_addr.is_some_and(|address: IpAddr| !address.is_loopback()) {
+        let place = section.origin("local").unwrap_or("defaults").to_owned();
+        let message = "true admits callers without a key, so listen_addr must be 127.0.0.1 or ::1";
+        section.report(&place, "local", message);
+    }
+    let root_aliases = section.boolean("root_aliases");
     let pollux_key = pollux_key(&mut section, &file, layers, local == Some(true));
-    let admin_key = admin_key(&mut section, &file, notes);
+    let admin_key = admin_key(&mut section, &file, local == Some(true), notes);
     let insecure_cookie = section.boolean("insecure_cookie");
     let public_status = section.boolean("public_status");
     let public_url = section.public_url("public_url");
@@ -65,6 +72,7 @@ fn basic(
         pollux_key: pollux_key?,
         admin_key,
         local: local?,
+        root_aliases: root_aliases?,
         insecure_cookie: insecure_cookie?,
         public_status: public_status?,
         public_url,
@@ -96,15 +104,17 @@ fn pollux_key(section: &mut Section<'_>, file: &str, layers: &Layers, local: boo
 }
 
 /// Configuration files from before there was an admin API have no such key, so its absence is no mistake.
-fn admin_key(section: &mut Section<'_>, file: &str, notes: &mut Vec<String>) -> Option<Secret> {
+fn admin_key(section: &mut Section<'_>, file: &str, local: bool, notes: &mut Vec<String>) -> Option<Secret> {
     if section.origin("admin_key").is_some() {
         return section.secret("admin_key", "the key of the admin API, or no such line to switch it off");
     }
-    notes.push(format!("the admin API is off: {file} has no admin_key in [basic]"));
+    if !local {
+        notes.push(format!("the admin API is off: {file} has no admin_key in [basic]"));
+    }
     None
 }
 
-fn pool(layers: &Layers, problems: &mut Vec<Problem>) -> Option<Pool> {
+fn pool(layers: &Layers, linked: &[&str], problems: &mut Vec<Problem>) -> Option<Pool> {
     let mut section = Section::open(&layers.merged, "pool").only(&layers.defaults);
     let strategy = section.one_of(
         "strategy",
@@ -117,7 +127,9 @@ fn pool(layers: &Layers, problems: &mut Vec<Problem>) -> Option<Pool> {
     );
     let acquire_timeout = section.duration("acquire_timeout", false);
     let session_ttl = section.duration("session_ttl", false);
+    let order = section.order("order", linked);
     let credentials_dirs = section.paths("credentials_dirs");
+    let write_back = section.boolean("write_back");
     let refresh = section.boolean("refresh");
     let groups = section.groups("groups");
     section.close(problems);
@@ -125,7 +137,9 @@ fn pool(layers: &Layers, problems: &mut Vec<Problem>) -> Option<Pool> {
         strategy: strategy?,
         acquire_timeout: acquire_timeout?,
         session_ttl: session_ttl?,
+        order: order?,
         credentials_dirs: credentials_dirs?,
+        write_back: write_back?,
         refresh: refresh?,
         groups: groups?,
     })

@@ -175,6 +175,24 @@ impl<'a> Section<'a> {
         })
     }
 
+    /// Ids of providers, each once. The defaults may name some that this binary lacks.
+    pub(super) fn order(&mut self, key: &str, linked: &[&str]) -> Option<Vec<String>> {
+        let default = self.origin(key).is_none();
+        let expected = format!("a list of providers, each once, of these: {}", linked.join(", "));
+        self.read(key, &expected, |value| {
+            let ids: Vec<String> = match &value.kind {
+                ValueKind::Array(items) => {
+                    items.iter().map(|item| text(item).map(str::to_owned)).collect::<Option<_>>()?
+                }
+                ValueKind::String(text) if text.trim().is_empty() => Vec::new(),
+                _ => return None,
+            };
+            let known = |id: &String| default || linked.contains(&id.as_str());
+            let fine = ids.iter().enumerate().all(|(at, id)| known(id) && !ids[..at].contains(id));
+            fine.then_some(ids)
+        })
+    }
+
     pub(super) fn path(&mut self, key: &str) -> Option<PathBuf> {
         self.optional(key, "a path", |text| Some(PathBuf::from(text)))
     }

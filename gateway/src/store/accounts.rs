@@ -3,7 +3,7 @@
 use super::{
     Newcomer, Row, State, Store, StoreError,
     entity::credential::{ActiveModel, Column, Entity, Model},
-    merge, millis, spent,
+    files, merge, millis, spent,
 };
 use crate::limits::Wanted;
 use pollux_sdk::{Credential, Reason};
@@ -12,7 +12,10 @@ use sea_orm::{
     IntoActiveModel, QueryFilter, QueryOrder,
 };
 use serde_json::{Map, Value};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
+
+/// How long the tokens of an account are kept after its file went.
+const KEPT: Duration = Duration::from_hours(24 * 30);
 
 impl Store {
     /// Keeps what was handed in: all of it, or on an error nothing. The answer has a row per newcomer; a token that
@@ -65,11 +68,12 @@ impl Store {
         }
         let asked = &newcomer.credential.extra;
         if let Some(known) = family.iter().find(|model| merge::covers(&self.remains(model).extra, asked)) {
-            return Ok(known.clone());
+            return comes_back(turn, known.clone(), &newcomer).await;
         }
         let open = |model: &&Model| model.stood_in() && merge::agrees(&self.remains(model).extra, asked);
         if let Some(model) = family.iter().find(open) {
-            return self.extend(turn, model.clone(), asked.clone()).await;
+            let model = comes_back(turn, model.clone(), &newcomer).await?;
+            return self.extend(turn, model, asked.clone()).await;
         }
         // One login, another project: a row of its own with the tokens as they are now.
         newcomer.credential = merge::keep_tokens(newcomer.credential, &self.remains(first));
@@ -99,7 +103,8 @@ impl Store {
 
     /// The row `id` turned out to be these accounts. Those that are stored already take the newer tokens; the first
     /// that is not becomes the row itself, which goes if there is none. `state` is what they are found to be; the
-    /// owner's pause and a missing approval outlive it. No accounts, or no such row: nothing changes.
+    /// owner's pause and a missing approval outlive it. No accounts, or no such row: nothing changes. At the end of
+    /// the answer are accounts that `Departed`, since these took their place.
     pub async fn enrolled(
         &self,
         id: i64,
@@ -107,7 +112,7 @@ impl Store {
         state: State,
     ) -> Result<Vec<Row>, StoreError> {
         let turn = self.turn().await?;
-        let Some(base) = Entity::find_by_id(id).one(&turn).await?.filter(|_| !credentials.is_empty()) else {
+        let Some(base) = one(&turn, id).await?.filter(|_| !credentials.is_empty()) else {
             return Ok(Vec::new());
         };
         let itself = |credential: &Credential| credential.subject.as_ref() == Some(&base.subject);
@@ -127,11 +132,13 @@ impl Store {
             models.retain(|former| former.id != model.id);
             models.push(model);
         }
+        let departed = files::follow(self, &turn, &base, &models).await?;
         if let Some(superseded) = vacant {
             Entity::delete_by_id(superseded.id).exec(&turn).await?;
         }
         turn.commit().await?;
-        Ok(models.into_iter().map(|model| self.row(model)).collect())
+        self.0.renewals.tell(models.iter().map(|model| model.id));
+        Ok(models.into_iter().chain(departed).map(|model| self.row(model)).collect())
     }
 
     /// The account with the tokens that are newest: they may have been refreshed while it was being enrolled.
@@ -180,6 +187,9 @@ impl Store {
         wanted: State,
         newcomer: &Model,
     ) -> Result<Model, StoreError> {
+        if model.is(State::Departed) {
+            model.come_back(&newcomer.origin, newcomer.trusted);
+        }
         let (former, stood_in) = (model.token_hash.clone(), model.stood_in());
         let stored = model.state.parse().unwrap_or(State::Suspended);
         let settled = merge::settle(stored, model.trusted, wanted, newcomer.trusted);
@@ -203,13 +213,14 @@ impl Store {
 
     /// Every account, oldest first.
     pub async fn list(&self) -> Result<Vec<Row>, StoreError> {
-        let models = Entity::find().order_by_asc(Column::Id).all(&self.0.db).await?;
+        let query = Entity::find().filter(Column::State.ne(State::Departed.to_string()));
+        let models = query.order_by_asc(Column::Id).all(&self.0.db).await?;
         Ok(models.into_iter().map(|model| self.row(model)).collect())
     }
 
     /// One account.
     pub async fn get(&self, id: i64) -> Result<Option<Row>, StoreError> {
-        let model = Entity::find_by_id(id).one(&self.0.db).await?;
+        let model = one(&self.0.db, id).await?;
         Ok(model.map(|model| self.row(model)))
     }
 
@@ -222,7 +233,7 @@ impl Store {
         reason: Option<Reason>,
     ) -> Result<Option<Row>, StoreError> {
         let turn = self.turn().await?;
-        let Some(mut model) = Entity::find_by_id(id).one(&turn).await? else { return Ok(None) };
+        let Some(mut model) = one(&turn, id).await? else { return Ok(None) };
         guard(&turn, &mut model, state, reason).await?;
         let model = put(&turn, model).await?;
         turn.commit().await?;
@@ -232,7 +243,7 @@ impl Store {
     /// The owner lets an account serve that a stranger brought.
     pub async fn approve(&self, id: i64) -> Result<Option<Row>, StoreError> {
         let turn = self.turn().await?;
-        let Some(mut model) = Entity::find_by_id(id).one(&turn).await? else { return Ok(None) };
+        let Some(mut model) = one(&turn, id).await? else { return Ok(None) };
         model.trusted = true;
         if model.is(State::Pending) {
             guard(&turn, &mut model, State::Active, None).await?;
@@ -250,9 +261,41 @@ impl Store {
             spent::remember(&turn, &model.provider, &model.token_hash, &model.token_hash).await?;
         }
         Entity::delete_by_id(id).exec(&turn).await?;
+        files::forget(&turn, id).await?;
         turn.commit().await?;
         Ok(true)
     }
+
+    /// Deletes what departed long ago.
+    pub async fn purge_departed(&self, now: SystemTime) -> Result<(), StoreError> {
+        let before = now.checked_sub(KEPT).map_or(0, millis);
+        let query = Entity::find()
+            .filter(Column::State.eq(State::Departed.to_string()))
+            .filter(Column::UpdatedAt.lt(before));
+        for model in query.all(&self.0.db).await? {
+            self.remove(model.id).await?;
+        }
+        Ok(())
+    }
+}
+
+/// An account, unless it departed.
+pub(super) async fn one<C: ConnectionTrait>(db: &C, id: i64) -> Result<Option<Model>, StoreError> {
+    Ok(Entity::find_by_id(id).one(db).await?.filter(|model| !model.is(State::Departed)))
+}
+
+/// Who departed and is brought again is looked at as any newcomer.
+async fn comes_back(
+    turn: &DatabaseTransaction,
+    mut model: Model,
+    newcomer: &Newcomer,
+) -> Result<Model, StoreError> {
+    if !model.is(State::Departed) {
+        return Ok(model);
+    }
+    model.come_back(&newcomer.origin, newcomer.trusted);
+    guard(turn, &mut model, State::Validating, None).await?;
+    put(turn, model).await
 }
 
 /// The accounts that live by one token.
@@ -278,7 +321,7 @@ async fn of_subject<C: ConnectionTrait>(
 }
 
 /// Sets the state, unless that would put a spent token back to use.
-async fn guard<C: ConnectionTrait>(
+pub(super) async fn guard<C: ConnectionTrait>(
     db: &C,
     model: &mut Model,
     wanted: State,

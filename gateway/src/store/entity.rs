@@ -189,3 +189,24 @@ pub mod usage_mark {
 
     impl ActiveModelBehavior for ActiveModel {}
 }
+
+pub mod source_file {
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+    #[sea_orm(table_name = "source_file")]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub path: String,
+        pub provider: String,
+        pub digest: String,
+        pub credential_id: Option<i64>,
+        pub former_id: Option<i64>,
+        pub replaces: Option<String>,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}

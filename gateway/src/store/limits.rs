@@ -1,13 +1,12 @@
 use super::{
     Row, Store, StoreError,
-    accounts::put,
-    entity::credential::{Entity, Model},
+    accounts::{one, put},
+    entity::credential::Model,
     merge,
     seal::Place,
 };
 use crate::limits::{Limits, Wanted};
 use pollux_sdk::Secret;
-use sea_orm::EntityTrait;
 use serde_json::{Map, Value};
 
 impl Model {
@@ -64,7 +63,7 @@ impl Store {
         wanted: &Wanted,
     ) -> Result<Option<Row>, StoreError> {
         let turn = self.turn().await?;
-        let Some(mut model) = Entity::find_by_id(id).one(&turn).await? else { return Ok(None) };
+        let Some(mut model) = one(&turn, id).await? else { return Ok(None) };
         if !extra.is_empty() {
             let mut credential = self.credential(&model)?;
             merge::amend(&mut credential.extra, extra);

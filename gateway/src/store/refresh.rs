@@ -74,6 +74,7 @@ impl Store {
             rows.push(self.row(put(&turn, model).await?));
         }
         turn.commit().await?;
+        self.0.renewals.tell(rows.iter().map(|row| row.id));
         Ok(rows)
     }
 
@@ -120,7 +121,9 @@ impl Store {
         let mut rows = Vec::new();
         for mut model in family(turn, &begun.provider, &begun.token_hash.0).await? {
             model.clear_intent();
-            model.set_state(state, Some(reason.clone()));
+            if !model.is(State::Departed) {
+                model.set_state(state, Some(reason.clone()));
+            }
             rows.push(self.row(put(turn, model).await?));
         }
         Ok(rows)

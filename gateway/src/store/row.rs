@@ -66,16 +66,20 @@ pub enum State {
     Suspended,
     /// Its refresh token may be spent; only a new login helps.
     RefreshUnknown,
+    /// The file it came from is gone, or another account took its place. Nobody sees it any more, but its tokens are
+    /// kept for a while: the file may come back with older ones.
+    Departed,
 }
 
 impl State {
-    const ALL: [(Self, &'static str); 6] = [
+    const ALL: [(Self, &'static str); 7] = [
         (Self::Validating, "validating"),
         (Self::Active, "active"),
         (Self::Pending, "pending"),
         (Self::Paused, "paused"),
         (Self::Suspended, "suspended"),
         (Self::RefreshUnknown, "refresh_unknown"),
+        (Self::Departed, "departed"),
     ];
 }
 
@@ -140,6 +144,12 @@ impl Model {
         };
         self.state = state.to_string();
         (self.reason_code, self.reason_text, self.reason_link) = (code, text, link);
+    }
+
+    /// It departed, and somebody brings it again.
+    pub(super) fn come_back(&mut self, origin: &str, trusted: bool) {
+        origin.clone_into(&mut self.origin);
+        self.trusted = trusted;
     }
 
     pub(super) fn is(&self, state: State) -> bool {

@@ -1,6 +1,7 @@
 //! Every test runs on SQLite, and where `POLLUX_TEST_POSTGRES_URL` names a server, in a database of its own there.
 
 mod accounts;
+mod files;
 mod older;
 mod opening;
 mod refresh;

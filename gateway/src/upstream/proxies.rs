@@ -49,10 +49,11 @@ impl fmt::Debug for Clients {
 
 /// Whether it is the address of a proxy that can be used.
 pub fn is_proxy(text: &str) -> bool {
-    Url::parse(text).is_ok_and(|url| {
-        ["http", "https", "socks5", "socks5h"].contains(&url.scheme())
-            && url.host_str().is_some_and(|host| !host.is_empty())
-    })
+    let begins =
+        ["http://", "https://", "socks5://", "socks5h://"].iter().any(|scheme| text.starts_with(scheme));
+    // The parser would take blanks out, and we would keep them.
+    let odd = text.chars().any(|c| c.is_whitespace() || c.is_control());
+    begins && !odd && Url::parse(text).is_ok_and(|url| url.host_str().is_some_and(|host| !host.is_empty()))
 }
 
 /// A proxy's address as people may see it: without user and password.
@@ -75,6 +76,9 @@ mod tests {
             ("socks5h://p:1", Some("socks5h://p:1")),
             ("ftp://p", None),
             ("p:3128", None),
+            ("http:p", None),
+            (" http://p", None),
+            ("http://p\n", None),
             ("http://", None),
             ("", None),
         ] {

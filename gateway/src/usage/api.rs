@@ -32,7 +32,11 @@ pub fn mount(app: &mut web::ServiceConfig, context: &Arc<Context>) {
     for (path, scope) in [(sums, Scope::Sums), (requests, Scope::Requests), ("/usage", Scope::Own)] {
         let (context, lost) = (Arc::clone(context), Arc::clone(context));
         let handler = move |request: HttpRequest| ask(Arc::clone(&context), request, scope);
-        let other = move |request: HttpRequest| ready(wrong_method(&lost, &request));
+        let other = move |request: HttpRequest| {
+            let mut refusal = wrong_method(&lost, &request, Some(Dialect::Responses));
+            refusal.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static("GET"));
+            ready(refusal)
+        };
         app.service(web::resource(path).route(web::get().to(handler)).default_service(web::to(other)));
     }
 }
@@ -81,7 +85,7 @@ fn admitted(context: &Context, request: &HttpRequest, scope: Scope) -> Result<Op
     if scope != Scope::Own {
         return admit(context, request).map(|()| None);
     }
-    if context.key.admits(request) { Ok(Some(OWNER)) } else { Err(Fault::unauthorized()) }
+    context.admit(request, true).map(|()| Some(OWNER))
 }
 
 /// The sums asked for, those of all of it, and for which time they are.

@@ -35,6 +35,8 @@ pub struct Used<'a> {
     pub model: &'a str,
     /// Language of the route; empty where it speaks none.
     pub dialect: &'a str,
+    /// A list or a side call.
+    pub aside: bool,
     /// Status told to the client; 0 is none.
     pub status: u16,
     /// How it ended, in one word.
@@ -82,8 +84,9 @@ impl Recorder {
 /// nothing, and a socket is not a request but carries some, or is asked to come as plain HTTP.
 fn counts(used: &Used<'_>) -> bool {
     !used.dialect.is_empty()
+        && !used.aside
         && !matches!(used.status, 101 | 426)
-        && !matches!(used.verdict, "unauthorized" | "local")
+        && used.verdict != "unauthorized"
 }
 
 fn row(used: &Used<'_>, prices: &PriceList, now: SystemTime) -> UsageRow {
@@ -154,6 +157,7 @@ mod tests {
             account: Some(3),
             model: "gpt-5.5",
             dialect: "responses",
+            aside: false,
             status: 200,
             verdict: "streamed",
             attempts: 2,
@@ -220,7 +224,7 @@ mod tests {
             (Used { verdict: "exhausted", status: 429, ..used() }, true),
             (Used { verdict: "bad_body", status: 400, ..used() }, true),
             (Used { verdict: "unauthorized", status: 401, ..used() }, false),
-            (Used { verdict: "local", ..used() }, false),
+            (Used { aside: true, verdict: "local", ..used() }, false),
             (Used { dialect: "", ..used() }, false),
             (Used { status: 101, ..used() }, false),
             (Used { status: 426, verdict: "no_socket", ..used() }, false),

@@ -1,5 +1,5 @@
 use pollux_sdk::kit::{oauth::Section, with_params};
-use pollux_sdk::{Descriptor, Dialect, Login, Model, Operation, Redirect};
+use pollux_sdk::{Alias, Descriptor, Dialect, Login, Model, Operation, Redirect};
 
 pub(crate) const ID: &str = "claude";
 
@@ -27,7 +27,7 @@ pub(crate) fn describe(config: &Section) -> Descriptor {
         dialects: &[Dialect::Messages],
         operations: &[Operation::Generate, Operation::CountTokens, Operation::Models],
         models: config.model_list.iter().map(Model::named).collect(),
-        aliases: &[],
+        aliases: &[Alias::Shared("/v1")],
         endpoints: Vec::new(),
         request_headers: &REQUEST_HEADERS,
         reply_headers: &REPLY_HEADERS,

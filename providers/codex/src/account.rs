@@ -2,7 +2,8 @@ use crate::{reply::usage_quota, request::authorize, verdict::suspension};
 use pollux_sdk::kit::oauth::{self, Names, Section};
 use pollux_sdk::kit::{claims, each, text, unix};
 use pollux_sdk::{
-    AccountError, Credential, Grant, Io, Method, Model, Reason, Request, Secret, StatusCode, Survey,
+    AccountError, Credential, Grant, Io, Method, Model, Reason, Recognition, Request, Secret, StatusCode,
+    Survey,
 };
 use serde_json::{Value, json};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -24,6 +25,24 @@ pub(crate) fn import(file: &Value) -> Option<Credential> {
     // An access token whose end cannot be read is not trusted: it is renewed before its first use.
     credential.expires_at = credential.access.as_ref().map(|token| expiry(token).unwrap_or(UNIX_EPOCH));
     Some(credential)
+}
+
+/// Tells the files of Codex CLI by their members and tokens.
+pub(crate) fn recognise(file: &Value) -> Recognition {
+    let unusable = |code, text| Recognition::Unusable(Reason::new(code, text));
+    let Some(credential) = import(file) else {
+        if text(&file["OPENAI_API_KEY"]).is_some() {
+            let how = "it holds an OpenAI API key, and only ChatGPT logins can be served: run `codex login`";
+            return unusable("api_key_only", how);
+        }
+        let empty = file.get("tokens").is_some() || file.get("OPENAI_API_KEY").is_some();
+        let how = "it holds no login: run `codex login`, and copy the file then";
+        return if empty { unusable("no_tokens", how) } else { Recognition::Foreign };
+    };
+    let refresh = credential.refresh.as_ref().is_some_and(|token| token.expose().starts_with("rt_"));
+    let access = credential.access.as_ref().and_then(|token| claims::<Value>(token.expose()));
+    let ours = access.is_some_and(|claims| claims.get("https://api.openai.com/auth").is_some());
+    if file["tokens"].is_object() || refresh || ours { Recognition::Own } else { Recognition::Possible }
 }
 
 /// Writes the tokens where the file keeps them; a new file is an `auth.json`.

@@ -1,5 +1,6 @@
+use crate::side;
 use pollux_sdk::kit::{oauth::Section, with_params};
-use pollux_sdk::{Descriptor, Dialect, Login, Model, Operation, Redirect};
+use pollux_sdk::{Alias, Descriptor, Dialect, Login, Model, Operation, Redirect};
 
 pub(crate) const ID: &str = "codex";
 
@@ -7,10 +8,10 @@ const SCOPE: &str = "openid profile email offline_access api.connectors.read api
 
 /// What Codex CLI 0.169.0 and its predecessors send (2026-11), in all their spellings.
 #[rustfmt::skip]
-const REQUEST_HEADERS: [&str; 13] = [
+const REQUEST_HEADERS: [&str; 14] = [
     "x-codex-*", "session-id", "session_id", "thread-id", "conversation_id", "x-client-request-id",
     "x-openai-subagent", "x-openai-internal-codex-responses-lite", "x-responsesapi-include-timing-metrics",
-    "openai-beta", "originator", "version", "user-agent",
+    "openai-beta", "originator", "version", "user-agent", "chatgpt-account-id",
 ];
 
 /// Not `openai-model`: where it differs from the model asked for, Codex CLI prints a warning about abuse.
@@ -37,8 +38,9 @@ pub(crate) fn describe(config: &Section) -> Descriptor {
         dialects: &[Dialect::Responses],
         operations: &[Operation::Generate, Operation::Compact, Operation::Models],
         models: config.model_list.iter().map(Model::named).collect(),
-        aliases: &[],
-        endpoints: Vec::new(),
+        // As ChatGPT's backend has it, as OpenAI's API has it, and as a bare address is completed by some clients.
+        aliases: &[Alias::Shared("/v1"), Alias::Own(""), Alias::Own("/backend-api/codex")],
+        endpoints: side::endpoints(),
         request_headers: &REQUEST_HEADERS,
         reply_headers: &REPLY_HEADERS,
         login: Some(Login {

@@ -10,6 +10,7 @@ mod descriptor;
 mod device;
 mod reply;
 mod request;
+mod side;
 mod verdict;
 
 #[cfg(test)]
@@ -17,8 +18,8 @@ mod tests;
 
 use pollux_sdk::{
     AccountError, Approval, Attempt, Bytes, Call, ConfigError, Credential, Descriptor, Device, Facts,
-    Failure, Grant, HeaderMap, Inbound, Io, Lease, PoolView, Provider, Quota, Refusal, Reply, Settings,
-    Shape, Survey, Verdict, async_trait, kit::oauth::Section, register_provider,
+    Failure, Grant, HeaderMap, Inbound, Io, Lease, Operation, PoolView, Provider, Quota, Recognition,
+    Refusal, Reply, Settings, Shape, Survey, Verdict, async_trait, kit::oauth::Section, register_provider,
 };
 use serde_json::Value;
 use std::sync::Arc;
@@ -64,10 +65,19 @@ impl Provider for Codex {
         reply::header_quota(headers)
     }
     fn answer(&self, call: &Call, pool: &PoolView<'_>) -> Option<Reply> {
-        catalogue::answer(call, pool)
+        match call.endpoint.operation {
+            Operation::Local(name) => side::answer(name, call, pool),
+            _ => catalogue::answer(call, pool),
+        }
     }
     fn import(&self, file: &Value) -> Option<Credential> {
         account::import(file)
+    }
+    fn recognise(&self, file: &Value) -> Recognition {
+        account::recognise(file)
+    }
+    fn renewed(&self) -> &'static [&'static str] {
+        &["id_token"]
     }
     fn export(&self, credential: &Credential, file: &mut Value) {
         account::export(credential, file);

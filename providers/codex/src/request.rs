@@ -111,6 +111,8 @@ fn is_codex(name: &HeaderValue) -> bool {
 /// The client's headers. Who it is passes only from the vendor's own client; for all others that is us.
 fn client_headers(headers: &HeaderMap, moved: bool) -> HeaderMap {
     let mut passed = headers.clone();
+    // The client's own account is for its side calls.
+    passed.remove("chatgpt-account-id");
     // Newer models are gated by `version`, which the client leaves out towards providers of the user's own.
     if let Some(version) = client_version(headers).and_then(|version| HeaderValue::from_str(version).ok()) {
         passed.insert("version", version);

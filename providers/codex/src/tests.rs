@@ -4,6 +4,7 @@ mod accounts;
 mod bodies;
 mod configuration;
 mod damage;
+mod device;
 mod requests;
 mod streams;
 

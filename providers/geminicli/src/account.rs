@@ -1,7 +1,7 @@
 use crate::{config, descriptor::SCOPES, reply::quota};
 use pollux_sdk::kit::oauth::{self, Names, Section};
 use pollux_sdk::kit::{claims, each, google::GoogleError, sentence, text};
-use pollux_sdk::{AccountError, Credential, Grant, Io, Method, Reason, Request, Secret, Survey};
+use pollux_sdk::{AccountError, Credential, Grant, Io, Method, Reason, Recognition, Request, Secret, Survey};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::time::{Duration, SystemTime};
@@ -28,6 +28,36 @@ pub(crate) fn import(file: &Value) -> Option<Credential> {
     let end = SystemTime::UNIX_EPOCH + Duration::from_millis(millis);
     credential.expires_at = credential.access.is_some().then_some(end);
     Some(credential)
+}
+
+/// Tells Google's files by their members and tokens. One that names client and project is Gcli-Nexus's, where a
+/// project has one account.
+pub(crate) fn recognise(file: &Value) -> Recognition {
+    let Some(credential) = import(file) else {
+        const TYPES: [&str; 4] = [
+            "service_account",
+            "impersonated_service_account",
+            "external_account",
+            "external_account_authorized_user",
+        ];
+        let how = "it is a service account's or a workforce's, and only logins of people can be served";
+        let others = text(&file["type"]).is_some_and(|kind| TYPES.contains(&kind));
+        let unusable = || Recognition::Unusable(Reason::new("no_login_of_a_person", how));
+        return if others { unusable() } else { Recognition::Foreign };
+    };
+    let has = |key| credential.extra(key).is_some();
+    if has("project") && has("client_id") {
+        return Recognition::Replaces("project");
+    }
+    let starts =
+        |token: &Option<Secret>, start| token.as_ref().is_some_and(|token| token.expose().starts_with(start));
+    let tokens = starts(&credential.refresh, "1//") || starts(&credential.access, "ya29.");
+    let members = ["expiry_date", "type", "token_uri"].into_iter().any(|name| file.get(name).is_some());
+    if tokens || members || has("project") || has("client_id") {
+        Recognition::Own
+    } else {
+        Recognition::Possible
+    }
 }
 
 /// Writes the credential's own fields, under the names that the file uses already.

@@ -1,7 +1,7 @@
 use crate::config::USUAL;
 use pollux_sdk::kit::oauth::Section;
 use pollux_sdk::kit::with_params;
-use pollux_sdk::{Descriptor, Dialect, Login, Model, Operation, Redirect};
+use pollux_sdk::{Alias, Descriptor, Dialect, Endpoint, Login, Model, Operation, Redirect, Shape};
 
 pub(crate) const SCOPES: &str = "https://www.googleapis.com/auth/cloud-platform \
     https://www.googleapis.com/auth/userinfo.email https://www.googleapis.com/auth/userinfo.profile";
@@ -23,8 +23,8 @@ pub(crate) fn describe(own: &Section) -> Descriptor {
         dialects: &[Dialect::Gemini],
         operations: &[Operation::Generate, Operation::CountTokens, Operation::Models],
         models: own.model_list.iter().map(Model::named).collect(),
-        aliases: &[],
-        endpoints: Vec::new(),
+        aliases: &[Alias::Shared("/v1beta"), Alias::Shared("/v1")],
+        endpoints: assist(),
         request_headers: &["x-goog-api-client", "user-agent"],
         reply_headers: &["x-cloudaicompanion-trace-id"],
         login: Some(Login {
@@ -34,4 +34,26 @@ pub(crate) fn describe(own: &Section) -> Descriptor {
         }),
         single_use_refresh: false,
     }
+}
+
+/// Code Assist's methods as Gemini CLI 0.61.0 calls them. Three cost something and go through the pool; the others
+/// would tell of one account, or change it, and are answered here.
+fn assist() -> Vec<Endpoint> {
+    use Operation::{Local, Vendor};
+    let post = |path, operation| Endpoint::post(path, operation, Dialect::Gemini).shaped(Shape::Whole);
+    let get = |path, name| Endpoint::get(path, Local(name), Dialect::Gemini).shaped(Shape::Whole);
+    vec![
+        post("/v1internal:generateContent", Vendor("generateContent")),
+        post("/v1internal:streamGenerateContent", Vendor("streamGenerateContent")).shaped(Shape::Events),
+        post("/v1internal:countTokens", Vendor("countTokens")),
+        post("/v1internal:loadCodeAssist", Local("loadCodeAssist")),
+        post("/v1internal:onboardUser", Local("onboardUser")),
+        get("/v1internal/operations/pollux", "operation"),
+        post("/v1internal:retrieveUserQuota", Local("retrieveUserQuota")),
+        post("/v1internal:fetchAdminControls", Local("fetchAdminControls")),
+        post("/v1internal:listExperiments", Local("listExperiments")),
+        post("/v1internal:recordCodeAssistMetrics", Local("recordCodeAssistMetrics")),
+        get("/v1internal:getCodeAssistGlobalUserSetting", "userSetting"),
+        post("/v1internal:setCodeAssistGlobalUserSetting", Local("userSetting")),
+    ]
 }

@@ -10,6 +10,7 @@
 mod account;
 mod config;
 mod descriptor;
+mod local;
 mod reply;
 mod request;
 mod signatures;
@@ -19,8 +20,9 @@ mod verdict;
 mod tests;
 
 use pollux_sdk::{
-    AccountError, Attempt, Call, ConfigError, Credential, Descriptor, Failure, Grant, Io, Lease, Provider,
-    Refusal, Settings, Survey, Verdict, async_trait, kit::oauth::Section, register_provider,
+    AccountError, Attempt, Call, ConfigError, Credential, Descriptor, Facts, Failure, Grant, Inbound, Io,
+    Lease, PoolView, Provider, Recognition, Refusal, Reply, Settings, Survey, Verdict, async_trait,
+    kit::oauth::Section, register_provider,
 };
 use serde_json::Value;
 use std::sync::Arc;
@@ -44,14 +46,26 @@ impl Provider for GeminiCli {
     fn descriptor(&self) -> &Descriptor {
         &self.descriptor
     }
+    fn probe(&self, inbound: &Inbound<'_>) -> Facts {
+        request::probe(inbound)
+    }
     fn prepare(&self, call: &Call, lease: &Lease<'_>) -> Result<Attempt, Refusal> {
         request::prepare(&self.config, &self.signatures, call, lease)
     }
     fn classify(&self, call: &Call, failure: &Failure<'_>) -> Verdict {
         verdict::classify(call, failure)
     }
+    fn answer(&self, call: &Call, pool: &PoolView<'_>) -> Option<Reply> {
+        local::answer(call, pool)
+    }
     fn import(&self, file: &Value) -> Option<Credential> {
         account::import(file)
+    }
+    fn recognise(&self, file: &Value) -> Recognition {
+        account::recognise(file)
+    }
+    fn nicknames(&self) -> &'static [&'static str] {
+        &["gemini"]
     }
     fn export(&self, credential: &Credential, file: &mut Value) {
         account::export(credential, file);

@@ -1,42 +1,35 @@
 use crate::signatures::{Conversation, Signatures};
-use pollux_sdk::kit::google::{unlisted, usage};
+use pollux_sdk::kit::google::{Progress, is_error, unlisted};
 use pollux_sdk::kit::{each, rfc3339};
-use pollux_sdk::{At, Emit, Event, Payload, Quota, Reader, Shape, Step, Summary, Window, mentions};
+use pollux_sdk::{At, Bytes, Emit, Event, Payload, Quota, Reader, Shape, Step, Summary, Window, mentions};
 use serde_json::Value;
 use std::{sync::Arc, time::Duration};
 
-/// Takes the envelope off, remembers signatures, counts tokens and sees the end.
+/// What the client wants of an answer.
+pub(crate) enum Wants {
+    /// The answer alone, and the signatures in it remembered; `None` where no function can be called.
+    Inside(Option<(Arc<Signatures>, Conversation)>),
+    /// The envelope, too.
+    Envelope,
+}
+
+/// Takes the envelope off where the client knows none, remembers signatures, counts tokens and sees the end.
 pub(crate) struct Unwrap {
-    answers: Shape,
-    memory: Option<(Arc<Signatures>, Conversation)>,
-    summary: Summary,
-    ended: bool,
+    wants: Wants,
+    progress: Progress,
 }
 
 impl Unwrap {
-    /// `memory` is where signatures go; `None` where no function can be called.
-    pub(crate) fn new(answers: Shape, memory: Option<(Arc<Signatures>, Conversation)>) -> Self {
-        Self { answers, memory, summary: Summary::default(), ended: false }
-    }
-
-    /// Chunks after the end carry usage only; they neither end it again nor take it back.
-    fn at(&self) -> At {
-        if self.ended { At::End } else { At::Body }
+    pub(crate) fn new(answers: Shape, wants: Wants) -> Self {
+        Self { wants, progress: Progress::new(answers) }
     }
 
     /// Most chunks are text and are not parsed.
-    fn look_into(&mut self, inner: &Payload) {
-        let has = |word| mentions(inner.bytes(), word);
-        let blocked = || inner.child("promptFeedback")?.text("blockReason").map(|_| true);
-        self.ended |= self.answers == Shape::Whole || blocked() == Some(true);
-        let memory = self.memory.as_ref().filter(|_| has("\"thoughtSignature\""));
-        if memory.is_none() && (self.ended || !has("\"finishReason\"")) {
-            return;
-        }
-        let candidates = inner.value("candidates");
-        self.ended |= each(&candidates).any(|candidate| candidate["finishReason"].is_string());
-        if let Some((signatures, conversation)) = memory {
-            signatures.learn(*conversation, &candidates);
+    fn remember(&self, inner: &Payload) {
+        if let Wants::Inside(Some((signatures, conversation))) = &self.wants
+            && mentions(inner.bytes(), "\"thoughtSignature\"")
+        {
+            signatures.learn(*conversation, &inner.value("candidates"));
         }
     }
 }
@@ -44,28 +37,41 @@ impl Unwrap {
 impl Reader for Unwrap {
     fn read(&mut self, event: Event<'_>) -> Step {
         let outer = Payload::new(unlisted(event.data));
-        if outer.raw("error").is_some_and(|error| error != "null") {
+        if is_error(&outer) {
             return Step { emit: Emit::Data(outer.bytes().clone()), at: At::Fault };
         }
         let Some(inner) = outer.child("response").filter(Payload::is_object) else {
-            return Step { emit: Emit::Skip, at: self.at() }; // credits alone, for instance
+            return Step { emit: Emit::Skip, at: self.progress.at() }; // credits alone, for instance
         };
-        if let Some(usage) = inner.raw("usageMetadata").and_then(|raw| usage(&raw)) {
-            self.summary.usage = Some(usage);
+        self.progress.see(&inner);
+        if let Some(id) = outer.text("traceId") {
+            self.progress.is_called(&id);
         }
-        let id = outer.raw("traceId").filter(|_| inner.raw("responseId").is_none());
-        let data = id.map_or_else(|| inner.bytes().clone(), |id| inner.with(&[("responseId", Some(&id))]));
-        if self.summary.id.is_none() {
-            self.summary.id = inner.text("responseId").or_else(|| outer.text("traceId")).map(Into::into);
-        }
-        self.look_into(&inner);
-        Step { emit: Emit::Data(data), at: self.at() }
+        self.remember(&inner);
+        let emit = match self.wants {
+            Wants::Inside(_) => Emit::Data(named(&outer, &inner)),
+            Wants::Envelope => enveloped(&outer),
+        };
+        Step { emit, at: self.progress.at() }
     }
 
     fn finish(&mut self) -> Summary {
-        self.ended = false;
-        std::mem::take(&mut self.summary)
+        self.progress.finish()
     }
+}
+
+/// The answer, with the id that the envelope had for it.
+fn named(outer: &Payload, inner: &Payload) -> Bytes {
+    let id = outer.raw("traceId").filter(|_| inner.raw("responseId").is_none());
+    id.map_or_else(|| inner.bytes().clone(), |id| inner.with(&[("responseId", Some(&id))]))
+}
+
+/// The envelope, without the balance of the account's owner.
+fn enveloped(outer: &Payload) -> Emit {
+    if outer.raw("remainingCredits").is_none() {
+        return Emit::Same;
+    }
+    Emit::Data(outer.with(&[("remainingCredits", None)]))
 }
 
 /// The daily windows of `retrieveUserQuota`. A hint only: other limits refuse while it reports all of it left.

@@ -1,7 +1,7 @@
 //! Acme AI: an `OpenAI`-compatible vendor with API keys.
 
 use pollux_sdk::{
-    At, Attempt, Call, ConfigError, Credential, Descriptor, Dialect, Event, HeaderName, Lease, Model,
+    Alias, At, Attempt, Call, ConfigError, Credential, Descriptor, Dialect, Event, HeaderName, Lease, Model,
     Operation, Payload, Plain, Provider, Reader, Refusal, Request, Secret, Settings, Shape, Step, Summary,
     Usage, register_provider,
 };
@@ -33,7 +33,7 @@ fn build(settings: Settings) -> Result<Arc<dyn Provider>, ConfigError> {
         dialects: &[Dialect::Chat],
         operations: &[Operation::Generate, Operation::Embed, Operation::Models],
         models: config.model_list.iter().map(Model::named).collect(),
-        aliases: &[],
+        aliases: &[Alias::Shared("/v1")],
         endpoints: Vec::new(),
         request_headers: &[],
         reply_headers: &["x-request-id"],

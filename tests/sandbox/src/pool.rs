@@ -21,6 +21,7 @@ pub(crate) const CLAUDE: [&str; 3] = ["claude-opus-5-5", "claude-haiku-5-5", "cl
 const GOOGLE: [&str; 3] = ["ada", "ben", "cleo"];
 const OPENAI: [&str; 3] = ["dora", "emil", "faye"];
 const ANTHROPIC: [&str; 3] = ["gwen", "hugo", "iris"];
+const KEYS: [&str; 2] = ["gina", "hank"];
 const ADMIN_KEY: &str = "sandbox-admin";
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -67,9 +68,10 @@ pub(crate) async fn fill(simulator: &Simulator, port: u16) -> Result<(), Box<dyn
     anthropic.account("guest");
     let entry = |token: String| json!({ "refresh_token": token });
     let batches = [
-        ("geminicli", GOOGLE.map(|label| entry(google.account(label).refresh_token()))),
-        ("codex", OPENAI.map(|label| entry(openai.account(label).refresh_token()))),
-        ("claude", ANTHROPIC.map(|label| json!({"api_key": anthropic.account(label).key()}))),
+        ("geminicli", GOOGLE.map(|label| entry(google.account(label).refresh_token())).to_vec()),
+        ("codex", OPENAI.map(|label| entry(openai.account(label).refresh_token())).to_vec()),
+        ("claude", ANTHROPIC.map(|label| json!({"api_key": anthropic.account(label).key()})).to_vec()),
+        ("gemini", KEYS.map(|label| json!({"api_key": google.key(label).text()})).to_vec()),
     ];
     for (provider, entries) in batches {
         let url = format!("http://127.0.0.1:{port}/{provider}/resource:add");
@@ -92,5 +94,5 @@ async fn active(port: u16) -> bool {
     let Ok(answer) = send("GET", &url, &[("authorization", &authorization)], "").await else { return false };
     let is_active = |account: &&Value| account["state"] == "active";
     let active = answer.json().as_array().map(|all| all.iter().filter(is_active).count());
-    active == Some(GOOGLE.len() + OPENAI.len() + ANTHROPIC.len())
+    active == Some(GOOGLE.len() + OPENAI.len() + ANTHROPIC.len() + KEYS.len())
 }

@@ -31,8 +31,8 @@ pub(crate) fn text(port: u16, folder: &Path) -> String {
 Pollux sandbox at {base}, key: {KEY}
 
 The vendors are simulated, and so are their models: an answer is what you said, repeated.
-Three accounts of each vendor (Google, OpenAI, Anthropic) are in the pool. Nothing leaves this machine, and
-nothing stays on it. Paste what you like into another terminal; Ctrl-C ends it all.
+Three accounts of each vendor (Google, OpenAI, Anthropic) and two Gemini API keys are in the pool. Nothing leaves this
+machine, and nothing stays on it. Paste what you like into another terminal; Ctrl-C ends it all.
 
 == Gemini
 
@@ -43,6 +43,12 @@ curl -sS -w '\n' {base}/geminicli/v1beta/models/{gemini}:generateContent \
 curl -sSN '{base}/geminicli/v1beta/models/{gemini}:streamGenerateContent?alt=sse' \
   {google} \
   -d {said}
+
+== Gemini API keys
+
+curl -sS -w '\n' {base}/gemini/v1beta/models/gemini-embedding-001:embedContent \
+  {google} \
+  -d '{{"content":{{"parts":[{{"text":"Hello, Gemini"}}]}}}}'
 
 == OpenAI Responses
 

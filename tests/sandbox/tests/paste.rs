@@ -49,7 +49,9 @@ fn events(stream: &str) -> Vec<Value> {
 async fn every_curl_line_answers() {
     let sandbox = Sandbox::start().await;
     let curls = sandbox.paragraphs("curl ");
-    let [gemini, gemini_stream, responses, responses_stream, messages, messages_stream] = curls[..] else {
+    let [gemini, gemini_stream, embedding, responses, responses_stream, messages, messages_stream] =
+        curls[..]
+    else {
         panic!("{curls:#?}")
     };
     let part = "/candidates/0/content/parts/0/text";
@@ -58,6 +60,8 @@ async fn every_curl_line_answers() {
     let streamed = events(&paste(gemini_stream).await);
     let text: Vec<_> = streamed.iter().filter_map(|event| event.pointer(part)?.as_str()).collect();
     assert!(text.len() > 1 && text.concat() == "Hello, Gemini", "{text:?}");
+    let embedded: Value = serde_json::from_str(&paste(embedding).await).unwrap();
+    assert!(embedded.pointer("/embedding/values/0").is_some_and(Value::is_number), "{embedded}");
     let whole: Value = serde_json::from_str(&paste(responses).await).unwrap();
     assert_eq!(whole.pointer("/output/0/content/0/text").unwrap(), "Hello, Codex");
     let streamed = events(&paste(responses_stream).await);

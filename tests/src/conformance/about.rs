@@ -105,10 +105,22 @@ fn paths(subject: &Subject) -> Finding {
             route.method
         );
     }
-    for alias in about.aliases {
-        let fine =
-            alias.is_empty() || alias.starts_with('/') && !alias.ends_with('/') && !alias.contains("//");
-        ensure!(fine, "the alias `{alias}` is no base path");
+    let mut bases = BTreeSet::new();
+    for base in about.aliases.iter().map(|alias| alias.base()) {
+        let plain = base.bytes().all(|letter| letter.is_ascii_graphic() && !b"?#{}\\%".contains(&letter));
+        let fine = base.is_empty() || base.starts_with('/') && !base.ends_with('/') && !base.contains("//");
+        ensure!(fine && plain, "the alias `{base}` is no base path");
+        ensure!(bases.insert(base), "the alias `{base}` is listed twice");
+    }
+    // At the root stands what the host itself serves.
+    let of_ours = ["/admin", "/healthz", "/metrics", "/readyz", "/status"];
+    for path in about.endpoints.iter().map(|route| route.path).chain(bases) {
+        let first = path.get(1..).and_then(|rest| rest.split('/').next()).unwrap_or_default();
+        ensure!(!of_ours.iter().any(|own| own[1..] == *first), "`{path}` is the host's at the root");
+    }
+    for route in about.endpoints.iter().filter(|route| route.open) {
+        let local = matches!(route.operation, Operation::Local(_));
+        ensure!(local, "{} would go upstream for anybody, without a key", route.path);
     }
     Ok(())
 }

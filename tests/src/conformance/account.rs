@@ -8,7 +8,8 @@ use super::{
     subject::Subject,
 };
 use pollux_sdk::{
-    Account, AccountError, Credential, HeaderMap, Operation, PoolView, Quota, Request, Secret, mentions,
+    Account, AccountError, Credential, HeaderMap, Operation, PoolView, Quota, Recognition, Request, Secret,
+    mentions,
 };
 use serde_json::{Value, json};
 use std::time::{Duration, UNIX_EPOCH};
@@ -16,6 +17,7 @@ use std::time::{Duration, UNIX_EPOCH};
 pub(super) const CHECKS: &[Check] = &[
     ("it takes each of its credential files and no subject from them", takes_files),
     ("it takes no foreign file", foreign),
+    ("it recognises the files that it takes, and no others", recognition),
     ("no damage to a file makes it panic", damaged_files),
     ("an export is found again by an import", round_trip),
     ("an export makes a whole file from nothing", from_nothing),
@@ -23,7 +25,7 @@ pub(super) const CHECKS: &[Check] = &[
     ("enrolment spends no token", enrolment_spends_nothing),
     ("enrolment comes to an end", enrolment_ends),
     ("enrolment keeps the tokens", enrolment_keeps),
-    ("silence while enrolling or surveying is a passing trouble", silence),
+    ("silence while enrolling, surveying or asking for a code is a passing trouble", silence),
     ("no answer to enrolment or survey makes it panic", odd_answers),
     ("quota headers are read as the samples say", quotas),
     ("no quota header makes it panic or use more than all", odd_quotas),
@@ -85,6 +87,43 @@ fn foreign(subject: &Subject) -> Finding {
         ensure!(subject.provider.import(&file).is_none(), "`import` takes {file}");
     }
     Ok(())
+}
+
+fn recognition(subject: &Subject) -> Finding {
+    let provider = &subject.provider;
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    for word in provider.nicknames() {
+        ensure!(!word.is_empty() && word.bytes().all(plain), "`{word}` is no word for a folder's name");
+    }
+    let foreign = [json!(null), json!({}), json!({"of_no_vendor": "x"})];
+    let emptied = subject.samples.files.iter().cloned().map(|mut file| {
+        replace_texts(&mut file, &json!(""));
+        file
+    });
+    for file in subject.samples.files.iter().cloned().chain(emptied).chain(foreign) {
+        let taken = provider.import(&file);
+        let recognition = provider.recognise(&file);
+        let usable = !matches!(recognition, Recognition::Foreign | Recognition::Unusable(_));
+        ensure!(usable == taken.is_some(), "{file} is {recognition:?}, and `import` says otherwise");
+        if let (Recognition::Replaces(member), Some(credential)) = (&recognition, &taken) {
+            ensure!(credential.extra.contains_key(*member), "{file} has no `{member}` to replace others by");
+        }
+        if let Recognition::Unusable(reason) = &recognition {
+            let quoted = long_texts(&file).into_iter().any(|text| reason.text.contains(&text));
+            ensure!(!quoted, "the reason against {file} quotes it");
+        }
+    }
+    Ok(())
+}
+
+/// Texts of a file that are long enough to be tokens.
+fn long_texts(file: &Value) -> Vec<String> {
+    match file {
+        Value::String(text) if text.len() >= 16 => vec![text.clone()],
+        Value::Array(items) => items.iter().flat_map(long_texts).collect(),
+        Value::Object(members) => members.values().flat_map(long_texts).collect(),
+        _ => Vec::new(),
+    }
 }
 
 fn replace_texts(value: &mut Value, with: &Value) {
@@ -241,6 +280,7 @@ fn silence(subject: &Subject) -> Finding {
         let errors = [
             ("enroll", run(subject.provider.enroll(&world, subject.credential.clone()))?.err()),
             ("survey", run(subject.provider.survey(&world, &subject.credential))?.err()),
+            ("device", run(subject.provider.device(&world))?.err().filter(|error| !is_unsupported(error))),
         ];
         for (operation, error) in errors {
             let passing = error.as_ref().is_none_or(|error| matches!(error, AccountError::Transient(_)));
@@ -253,6 +293,11 @@ fn silence(subject: &Subject) -> Finding {
     Ok(())
 }
 
+/// Not every vendor has a login by code.
+fn is_unsupported(error: &AccountError) -> bool {
+    matches!(error, AccountError::Suspend(reason) if reason.code == "unsupported")
+}
+
 fn odd_answers(subject: &Subject) -> Finding {
     let answer =
         json!({"id": "1", "sub": "1", "name": "operations/1", "done": true, "plan_type": "x", "models": []});
@@ -261,6 +306,9 @@ fn odd_answers(subject: &Subject) -> Finding {
         let world = Script::replying(200, body);
         enroll(subject, &world)?.ok();
         run(subject.provider.survey(&world, &subject.credential))?.ok();
+        if let Ok(device) = run(subject.provider.device(&world))? {
+            run(subject.provider.approval(&world, &device))?.ok();
+        }
     }
     Ok(())
 }

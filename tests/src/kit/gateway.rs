@@ -73,7 +73,7 @@ impl fmt::Display for StartError {
 impl std::error::Error for StartError {}
 
 impl Builder {
-    /// Points all providers at a simulator.
+    /// Points every provider at a simulator.
     #[must_use]
     pub fn simulator(mut self, simulator: &Simulator) -> Self {
         merge(&mut self.config, table(&vendors(simulator)));
@@ -135,7 +135,7 @@ impl Builder {
         self
     }
 
-    /// Puts a file into the gateway's folder.
+    /// Puts a file into the gateway's folder, or into a subfolder of it.
     #[must_use]
     pub fn file(mut self, name: &str, content: impl Into<Vec<u8>>) -> Self {
         self.files.push((name.to_owned(), content.into()));
@@ -398,7 +398,7 @@ impl Drop for Gateway {
     }
 }
 
-/// Configuration that points all providers at a simulator, as TOML.
+/// Configuration that points every provider at a simulator, as TOML.
 pub fn vendors(simulator: &Simulator) -> String {
     let (google, openai, anthropic) =
         (simulator.google_url(), simulator.openai_url(), simulator.anthropic_url());
@@ -414,6 +414,8 @@ pub fn vendors(simulator: &Simulator) -> String {
         userinfo_url = "{google}/oauth2/v2/userinfo"
         client_id = "{client_id}"
         client_secret = "{client_secret}"
+        [providers.gemini]
+        api_url = "{google}"
         [providers.codex]
         api_url = "{openai}"
         model_list = ["gpt-5.5", "gpt-5.6-sol", "gpt-5.2-codex"]
@@ -487,6 +489,8 @@ fn base(port: u16, database: &Database) -> Table {
         response_timeout = "10s"
         stream_idle_timeout = "2s"
         [providers.geminicli]
+        oauth_tps = 100
+        [providers.gemini]
         oauth_tps = 100
         [providers.codex]
         oauth_tps = 100

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 /// The proxy, gone when dropped.
 #[derive(Debug)]
@@ -24,9 +24,11 @@ impl Socks {
         let seen: Arc<Mutex<Vec<(String, u16)>>> = Arc::default();
         let record = Arc::clone(&seen);
         let task = tokio::spawn(async move {
+            // Connections end with the proxy.
+            let mut open = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
                 let record = Arc::clone(&record);
-                tokio::spawn(async move { drop(relay(stream, &record).await) });
+                open.spawn(async move { drop(relay(stream, &record).await) });
             }
         });
         Ok(Self { port, seen, task })

@@ -1,4 +1,4 @@
-//! Google: accounts, OAuth and Code Assist.
+//! Google: accounts, OAuth and Code Assist; and the Gemini API with its keys.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -12,11 +12,13 @@ use super::server::Asked;
 use super::{World, lock, token};
 
 mod generate;
+mod keys;
 mod login;
 mod refusal;
 mod request;
 mod setup;
 
+pub use keys::{Key, KeyRefusal};
 pub use refusal::Refusal;
 
 /// The scopes the Gemini CLI asks for, which Code Assist needs.
@@ -118,6 +120,7 @@ pub(crate) struct State {
     grants: HashMap<String, Grant>,
     operations: HashMap<String, Operation>,
     signatures: HashSet<String>,
+    keys: keys::Keys,
     tally: Tally,
 }
 
@@ -143,6 +146,7 @@ impl Default for State {
             grants: HashMap::new(),
             operations: HashMap::new(),
             signatures: HashSet::new(),
+            keys: keys::Keys::default(),
             tally: Tally::default(),
         }
     }
@@ -201,6 +205,11 @@ impl Google {
         });
         drop(state);
         Account { world: Arc::clone(&self.world), label: label.to_owned() }
+    }
+
+    /// The key of the Gemini API with this label.
+    pub fn key(&self, label: &str) -> Key {
+        Key::of(&self.world, label)
     }
 
     /// The OAuth client that is registered: id and secret.
@@ -370,6 +379,9 @@ pub(crate) fn whose(world: &World, asked: &Asked) -> Option<String> {
     if let Some(access) = asked.request.bearer().and_then(|token| state.access.get(token)) {
         return Some(access.label.clone());
     }
+    if let Some(label) = state.keys.owner(asked) {
+        return Some(label);
+    }
     let fields = asked.fields();
     let field = |name| super::wire::value(&fields, name);
     match field("refresh_token") {
@@ -387,6 +399,9 @@ pub(crate) fn answer(world: &World, asked: &Asked) -> Reply {
         ("POST", "/token") => login::token(state, asked),
         ("GET", "/oauth2/v2/userinfo") => login::userinfo(state, asked),
         ("POST", "/tokeninfo") => login::tokeninfo(state, asked),
+        (method, path) if path.starts_with("/v1/") || path.starts_with("/v1beta/") => {
+            keys::answer(state, &world.google_script, asked, method, path)
+        }
         (method, path) => {
             if let Some(name) = path.strip_prefix("/v1internal/") {
                 return setup::operation(state, asked, method, name);

@@ -23,7 +23,7 @@ async fn what_needs_no_configuration_works_without_any() {
     let (status, out, _) = alone(&["providers"]).await;
     assert_eq!(status, 0);
     let ids: Vec<&str> = out.lines().filter_map(|line| line.split_whitespace().next()).collect();
-    assert_eq!(ids, ["claude", "codex", "geminicli"]);
+    assert_eq!(ids, ["claude", "codex", "gemini", "geminicli"]);
     let (status, out, _) = alone(&["--help"]).await;
     assert_eq!(status, 0);
     for word in ["serve", "providers", "config", "accounts", "healthcheck", "--config"] {
@@ -112,11 +112,50 @@ async fn accounts_are_looked_at_and_changed_from_the_command_line() {
 }
 
 #[tokio::test]
-async fn without_a_gateway_or_its_key_the_way_out_is_said() {
-    let mut gateway = Gateway::builder().database(Database::Sqlite).start().await.unwrap();
+async fn without_a_gateway_accounts_are_looked_at_and_changed_in_the_database() {
+    let simulator = Simulator::start();
+    let mut gateway =
+        Gateway::builder().simulator(&simulator).database(Database::Sqlite).start().await.unwrap();
+    let (alice, bob) = (simulator.google().account("alice"), simulator.openai().account("bob"));
+    let first = pooled(&gateway, "geminicli", &alice.refresh_token()).await.to_string();
+    let second = pooled(&gateway, "codex", &bob.refresh_token()).await.to_string();
     gateway.terminate(LIMIT).await.expect("it ends");
+    let run = async |args: &[&str]| {
+        let (status, said) = cli(&gateway, &[&["accounts"], args].concat()).await;
+        assert_eq!(status, 0, "{args:?}: {said}");
+        said
+    };
+    let table = run(&["list"]).await;
+    assert!(table.lines().count() == 3 && table.contains("alice@example.com"), "{table}");
+    run(&["pause", &first]).await;
+    let (status, said) = cli(&gateway, &["accounts", "pause", &first]).await;
+    assert!(status == 1 && said.contains("which is paused"), "{status} {said}");
+    run(&["set", &second, "weight=3", "label=from the shell"]).await;
+    let shown: Value = serde_json::from_str(&run(&["show", &second]).await).unwrap();
+    assert_eq!(
+        (&shown["weight"], &shown["label"], &shown["type"]),
+        (&3.into(), &"from the shell".into(), &"codex".into())
+    );
+    run(&["refresh", &second]).await;
+    assert_eq!(simulator.openai().tally().refreshes, 2);
+    let (status, said) = cli(&gateway, &["accounts", "show", "999"]).await;
+    assert!(status == 1 && said.contains("no account 999"), "{status} {said}");
+
+    gateway.restart().await.unwrap();
+    let all = accounts(&gateway).await;
+    assert_eq!((&all[0]["state"], &all[1]["weight"]), (&"paused".into(), &3.into()));
+    served(&gateway, "codex", "AFTER-THE-RESTART").await;
+    assert!(simulator.openai().reuses().is_empty());
+}
+
+#[tokio::test]
+async fn a_gateway_that_has_the_database_or_lacks_its_key_is_not_worked_around() {
+    let builder = Gateway::builder().database(Database::Sqlite);
+    let mut gateway = builder.start().await.unwrap();
+    // As if it ran elsewhere: nobody answers where this configuration says.
+    gateway.set_env("POLLUX__BASIC__LISTEN_PORT", &free_port().to_string());
     let (status, said) = cli(&gateway, &["accounts", "list"]).await;
-    assert!(status == 1 && said.contains("start it first"), "{status} {said}");
+    assert!(status == 1 && said.contains("in use by another process"), "{status} {said}");
     let port = free_port();
     let config = format!(
         "[basic]\nlisten_port = {port}\nlisten_addr = \"127.0.0.1\"\npollux_key = \"k-1234567890\"\n"

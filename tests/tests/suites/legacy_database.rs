@@ -8,11 +8,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-const SOON: &str = "2099-01-01T00:00:00+00:00";
+pub(super) const SOON: &str = "2099-01-01T00:00:00+00:00";
 const PAST: &str = "2020-01-01T00:00:00+00:00";
 
 /// Tables as Pollux had them in 2026.
-const POLLUX: &str = "
+pub(super) const POLLUX: &str = "
     CREATE TABLE gemini_cli (id INTEGER PRIMARY KEY, email TEXT, sub TEXT NOT NULL, project_id TEXT NOT NULL,
         refresh_token TEXT NOT NULL, access_token TEXT, expiry TEXT NOT NULL, status INTEGER NOT NULL DEFAULT 1,
         created_at TEXT, updated_at TEXT, UNIQUE (sub, project_id));
@@ -37,7 +37,7 @@ async fn run(path: &Path, statements: &str) {
 }
 
 /// A database file with these statements run, as the older system left it.
-async fn written(statements: &str) -> Vec<u8> {
+pub(super) async fn written(statements: &str) -> Vec<u8> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("old.db");
     run(&path, statements).await;
@@ -61,7 +61,7 @@ fn gemini(
     )
 }
 
-fn codex(account: &openai::Account, expiry: &str) -> String {
+pub(super) fn codex(account: &openai::Account, expiry: &str) -> String {
     format!(
         "INSERT INTO codex (email, sub, account_id, refresh_token, access_token, expiry)
          VALUES ('{}', 'user', '{}', '{}', '{}', '{expiry}');",

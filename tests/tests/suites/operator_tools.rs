@@ -43,7 +43,7 @@ async fn prometheus_reads_every_series_with_its_help_and_type() {
     }
     let families = families(&gateway, &python).await;
     let family = |name: &str| {
-        let name = name.strip_suffix("_total").unwrap_or(name);
+        let name = ["_total", "_count"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name);
         let found = families.iter().find(|family| family["name"] == name);
         found.unwrap_or_else(|| panic!("no {name} in {families:#?}"))
     };

@@ -9,6 +9,7 @@ const MODELS: [Listed<'static>; 2] = [
         operations: &[Operation::Generate, Operation::CountTokens, Operation::Models],
         owned_by: "vendor",
         created: 1_795_255_200,
+        entry: None,
     },
     Listed {
         id: "beta",
@@ -18,11 +19,34 @@ const MODELS: [Listed<'static>; 2] = [
         operations: &[],
         owned_by: "vendor",
         created: 0,
+        entry: None,
     },
 ];
 
 fn list(dialect: Dialect, models: &[Listed<'_>]) -> String {
     String::from_utf8(models_list(dialect, models).to_vec()).unwrap()
+}
+
+#[test]
+fn the_vendors_own_entry_is_told_where_it_is_of_the_lists_kind() {
+    let gemini = json!({"name": "models/m-1", "thinking": true});
+    let claude = json!({"type": "model", "id": "m-1", "max_tokens": 7});
+    let codex = json!({"slug": "m-1"});
+    for (dialect, entry, told) in [
+        (Dialect::Gemini, &gemini, true),
+        (Dialect::Messages, &claude, true),
+        (Dialect::Gemini, &claude, false),
+        (Dialect::Messages, &gemini, false),
+        (Dialect::Gemini, &codex, false),
+        (Dialect::Chat, &gemini, false),
+        (Dialect::Responses, &codex, false),
+        (Dialect::Gemini, &json!({"name": "models/m-2"}), false),
+        (Dialect::Gemini, &json!(null), false),
+    ] {
+        let model = Listed { id: "m-1", entry: Some(entry), ..Listed::default() };
+        let object: Value = serde_json::from_slice(&model_object(dialect, &model)).unwrap();
+        assert_eq!(object == *entry, told, "{dialect:?} {entry}");
+    }
 }
 
 #[test]

@@ -57,6 +57,10 @@ fn the_first_known_name_of_a_session_wins() {
         assert_eq!(session(&headers[from..], body).as_deref(), Some(headers[from].1));
     }
     assert_eq!(session(&[], body).as_deref(), Some("cache"));
+    for member in ["conversation_id", "session_id"] {
+        let named = format!(r#"{{"{member}":"named",{}"#, &body[1..]);
+        assert_eq!(session(&[], &named).as_deref(), Some("named"), "{member}");
+    }
     assert_eq!(session(&[], r#"{"metadata":{"user_id":"user"}}"#).as_deref(), Some("user"));
     assert_eq!(session(&[], r#"{"metadata":"user"}"#), None);
 }

@@ -1,9 +1,16 @@
-//! How Google's APIs say no and count: the same in Code Assist and in the Gemini API.
+//! How Google's APIs say no, count and end: the same in Code Assist and in the Gemini API.
+
+mod progress;
+
+pub use progress::Progress;
 
 use super::{each, first, rfc3339, sentence, span};
-use crate::{Bytes, Failure, Reason, Scope, Usage, Verdict};
+use crate::{Bytes, Cause, Effect, Failure, Payload, Reason, Scope, Usage, Verdict};
 use serde_json::Value;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{
+    borrow::Cow,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 /// A wait that upstream did not tell.
 const SHORT_WAIT: Duration = Duration::from_secs(5);
@@ -31,6 +38,29 @@ impl GoogleError {
         self.0["code"].as_u64().and_then(|code| code.try_into().ok()).unwrap_or(0)
     }
 
+    /// The status a failure was told with, by HTTP or inside a stream; `None` where upstream told nothing.
+    pub fn status(&self, failure: &Failure<'_>) -> Option<u16> {
+        match failure.cause {
+            Cause::Status(status) => Some(status.as_u16()),
+            Cause::Event => Some(self.code()),
+            _ => None,
+        }
+    }
+
+    /// What a failure of this status means wherever Google serves models.
+    pub fn judge(&self, status: u16, model: &str, failure: &Failure<'_>) -> Verdict {
+        match status {
+            401 => Verdict::rotate(Effect::Refresh),
+            403 => self.blocked().map_or_else(
+                || failure.cool(Scope::Credential, UNTOLD_WAIT), // a firewall's, say: no ban
+                Verdict::suspend,
+            ),
+            429 => self.exhausted(model, failure),
+            499..=599 => Verdict::AGAIN,
+            _ => Verdict::DELIVER,
+        }
+    }
+
     /// The vendor's words.
     pub fn message(&self) -> String {
         sentence(self.0["message"].as_str().unwrap_or("no reason given"))
@@ -56,7 +86,7 @@ impl GoogleError {
     }
 
     /// A reason of this code, in the vendor's words and with the vendor's link.
-    pub fn because(&self, code: &'static str) -> Reason {
+    pub fn because(&self, code: impl Into<Cow<'static, str>>) -> Reason {
         let help = self.details().find_map(|detail| detail.pointer("/links/0/url")?.as_str());
         // `validation_link` is what Gemini CLI looks for; on the wire it is `validation_url` (2026-08).
         let links = ["validation_url", "validation_link", "activationUrl"].map(|key| self.metadata(key));
@@ -129,6 +159,11 @@ fn until_midnight(now: SystemTime) -> Duration {
     const DAY: u64 = 86_400;
     let since = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     Duration::from_secs(DAY - (since + DAY - 8 * 3600) % DAY)
+}
+
+/// Whether an event or a document tells of an error.
+pub fn is_error(document: &Payload) -> bool {
+    document.raw("error").is_some_and(|error| error != "null")
 }
 
 /// An object, also where upstream sends it as a list of one, as it does with errors of streams (2026-08).

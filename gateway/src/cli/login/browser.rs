@@ -91,13 +91,13 @@ fn landing(redirect: &Redirect, settings: &Settings, port_is_free: bool) -> Land
             at(port, path, listeners)
         }
         // A client of one's own is registered with the address that the gateway's own login uses.
-        Redirect::Here { path, anywhere: true } => match &settings.basic.public_url {
-            Some(public) => Landing { uri: format!("{public}{path}"), path, listeners: Vec::new() },
-            None => {
-                let port = settings.basic.listen_port;
-                at(port, path, if port_is_free { bind(port).unwrap_or_default() } else { Vec::new() })
+        Redirect::Here { path, anywhere: true } => {
+            if let Some(public) = &settings.basic.public_url {
+                return Landing { uri: format!("{public}{path}"), path, listeners: Vec::new() };
             }
-        },
+            let port = settings.basic.listen_port;
+            at(port, path, if port_is_free { bind(port).unwrap_or_default() } else { Vec::new() })
+        }
         // Vendors let installed applications use any port of this machine.
         Redirect::Here { path, anywhere: false } => {
             let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|one| one.local_addr());

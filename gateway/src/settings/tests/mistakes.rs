@@ -116,12 +116,20 @@ fn every_bad_value_elsewhere_names_its_place_and_what_was_expected() {
     let whole = |from: u32, to: u32, found: &str| {
         format!("expected a whole number from {from} to {to}, found {found}")
     };
+    let folders =
+        |found: &str| format!("expected a list of folders such as [\"./credentials\"], found {found}");
     let table: Vec<(&str, &str, &str, String)> = vec![
         (
             "pool",
             "strategy",
             "\"random\"",
             "expected \"balanced\" or \"round_robin\" or \"fill_first\" or \"soonest_reset\", found \"random\"".into(),
+        ),
+        (
+            "pool",
+            "order",
+            "[\"nobody\"]",
+            "expected a list of providers, each once, of these: codex, geminicli, my-vendor, found [\"nobody\"]".into(),
         ),
         ("pool", "acquire_timeout", "0", duration("0")),
         ("pool", "refresh", "\"maybe\"", "expected true or false, found \"maybe\"".into()),
@@ -147,6 +155,8 @@ fn every_bad_value_elsewhere_names_its_place_and_what_was_expected() {
             "expected a list of folders such as [\"./credentials\"], found [1]".into(),
         ),
         ("pool", "session_ttl", "\"0s\"", duration("\"0s\"")),
+        ("pool", "credentials_dirs", "3", folders("3")),
+        ("pool", "credentials_dirs", "[\"a\", \"\"]", folders("[\"a\",\"\"]")),
         ("upstream", "connect_timeout", "-5", duration("-5")),
         ("upstream", "response_timeout", "1.5", duration("1.5")),
         ("upstream", "stream_idle_timeout", "true", duration("true")),
@@ -190,6 +200,28 @@ fn a_key_that_is_missing_or_empty_stops_the_start() {
         ("[basic]\npollux_key = \"a\\nb\"\n", control),
     ] {
         assert_eq!(Given::file(text).error(), message, "{text}");
+    }
+}
+
+#[test]
+fn local_mode_wants_a_loopback_address_and_no_key() {
+    for (address, fine) in [
+        ("127.0.0.1", true),
+        ("127.1.2.3", true),
+        ("::1", true),
+        ("0.0.0.0", false),
+        ("::", false),
+        ("192.168.0.1", false),
+    ] {
+        let given = Given::file(&format!("[basic]\nlocal = true\nlisten_addr = \"{address}\"\n"));
+        if fine {
+            let basic = given.load().unwrap().basic;
+            assert!(basic.local && basic.pollux_key.expose().len() >= 32, "{address}");
+        } else {
+            let message = "config.toml: [basic] local: true admits callers without a key, \
+                           so listen_addr must be 127.0.0.1 or ::1";
+            assert_eq!(given.error(), message, "{address}");
+        }
     }
 }
 

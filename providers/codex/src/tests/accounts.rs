@@ -266,3 +266,30 @@ fn a_survey_suspends_only_for_what_is_for_good() {
         "nothing was spent"
     );
 }
+
+#[test]
+fn files_are_recognised_by_their_members_and_tokens() {
+    use pollux_sdk::Recognition::{self, Foreign, Own, Possible};
+    let recognise = |file: &Value| provider(json!({})).recognise(file);
+    for (file, expected) in [
+        (json!({"tokens": {"refresh_token": "r"}}), Own),
+        (json!({"refresh_token": "rt_1"}), Own),
+        (json!({"access_token": ACCESS}), Own),
+        (json!({"refresh_token": "r"}), Possible),
+        (json!({"refresh_token": "1//r", "expiry_date": 1}), Possible),
+        (json!({"api_key": "k"}), Foreign),
+        (json!({}), Foreign),
+    ] {
+        assert_eq!(recognise(&file), expected, "{file}");
+    }
+    for (file, code) in [
+        (json!({"OPENAI_API_KEY": "sk-1", "tokens": null}), "api_key_only"),
+        (json!({"OPENAI_API_KEY": null, "tokens": null}), "no_tokens"),
+        (json!({"tokens": {}}), "no_tokens"),
+    ] {
+        let recognition = recognise(&file);
+        let Recognition::Unusable(reason) = &recognition else { panic!("{file} is {recognition:?}") };
+        assert_eq!(reason.code, code, "{file}");
+        assert!(!reason.text.contains("sk-1"));
+    }
+}

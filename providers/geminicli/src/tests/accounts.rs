@@ -354,3 +354,27 @@ fn the_quota_is_a_window_for_each_model() {
         "a hint only"
     );
 }
+
+#[test]
+fn files_are_recognised_by_their_members_and_tokens() {
+    use pollux_sdk::Recognition::{Foreign, Own, Possible, Replaces, Unusable};
+    let provider = provider(json!({}));
+    for (file, expected) in [
+        (json!({"refresh_token": "1//r"}), Own),
+        (json!({"refresh_token": "r", "access_token": "ya29.a"}), Own),
+        (json!({"refresh_token": "r", "expiry_date": 1}), Own),
+        (json!({"refresh_token": "r", "type": "authorized_user"}), Own),
+        (json!({"refresh_token": "r", "project_id": "p"}), Own),
+        (json!({"refresh_token": "r", "project_id": "p", "client_id": "c"}), Replaces("project")),
+        (json!({"refresh_token": "r"}), Possible),
+        (json!({"tokens": {"refresh_token": "1//r"}}), Foreign),
+        (json!({"refresh_token": "r", "type": "codex"}), Foreign),
+        (json!({}), Foreign),
+    ] {
+        assert_eq!(provider.recognise(&file), expected, "{file}");
+    }
+    for kind in ["service_account", "external_account_authorized_user"] {
+        let recognition = provider.recognise(&json!({"type": kind, "refresh_token": "1//r"}));
+        assert!(matches!(recognition, Unusable(_)), "{kind} is {recognition:?}");
+    }
+}

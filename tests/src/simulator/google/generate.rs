@@ -14,15 +14,27 @@ use crate::simulator::script::{self, Answer, Script};
 use crate::simulator::server::Asked;
 use crate::simulator::token;
 
-struct Granted {
+/// A turn that may be taken.
+pub(super) struct Granted {
     model: String,
     prompt_tokens: usize,
     answer: Answer,
 }
 
+impl Granted {
+    pub(super) fn new(script: &Script, model: &str, request: &Value) -> Self {
+        let answer = match script.take() {
+            Answer::Default => script::default_turn(&request::prompt(request)),
+            scripted => scripted,
+        };
+        let prompt_tokens = script::count_tokens(request["contents"].to_string().len());
+        Self { model: model.to_owned(), prompt_tokens, answer }
+    }
+}
+
 /// Takes a request through all checks, in the order a Google front end makes them.
 fn admit(state: &mut State, script: &Script, asked: &Asked) -> Result<Granted, Reply> {
-    let (label, mut body) = call(state, asked)?;
+    let (label, body) = call(state, asked)?;
     known_only(
         &body,
         &[
@@ -49,13 +61,7 @@ fn admit(state: &mut State, script: &Script, asked: &Asked) -> Result<Granted, R
         return Err(refusal.reply(&model));
     }
     quota::spend(&mut record.quotas, &model).map_err(|refusal| refusal.reply(&model))?;
-    let request = body["request"].take();
-    let answer = match script.take() {
-        Answer::Default => script::default_turn(&request::prompt(&request)),
-        scripted => scripted,
-    };
-    let prompt_tokens = script::count_tokens(request["contents"].to_string().len());
-    Ok(Granted { model, prompt_tokens, answer })
+    Ok(Granted::new(script, &model, &body["request"]))
 }
 
 fn exists(state: &State, label: &str, model: &str) -> Result<(), Reply> {
@@ -132,50 +138,69 @@ fn content(parts: &[Value]) -> Value {
 }
 
 pub(super) fn unary(state: &mut State, script: &Script, asked: &Asked) -> Reply {
-    let granted = match admit(state, script, asked) {
-        Ok(granted) => granted,
-        Err(refused) => return refused,
-    };
+    match admit(state, script, asked) {
+        Ok(granted) => whole(state, &granted, enveloped),
+        Err(refused) => refused,
+    }
+}
+
+pub(super) fn stream(state: &mut State, script: &Script, asked: &Asked) -> Reply {
+    match admit(state, script, asked) {
+        Ok(granted) => streamed(state, script, asked, &granted, enveloped),
+        Err(refused) => refused,
+    }
+}
+
+/// As Code Assist sends a document; `id` is that of the whole answer.
+fn enveloped(document: &Value, id: &str) -> Value {
+    json!({"response": document, "traceId": id})
+}
+
+/// The answer in one document, in the form of one of Google's APIs.
+pub(super) fn whole(state: &mut State, granted: &Granted, form: fn(&Value, &str) -> Value) -> Reply {
     match &granted.answer {
         Answer::Json(answer) => return Reply::json(200, answer),
         Answer::Raw(chunks) => return Reply::whole(200, "application/json", chunks.concat()),
         _ => {}
     }
-    let (groups, reason) = turn(state, &granted, 1);
-    let response = json!({
+    let (groups, reason) = turn(state, granted, 1);
+    let document = json!({
         "candidates": [{"content": content(&groups.concat()), "finishReason": reason, "index": 0}],
-        "usageMetadata": usage(&granted, &groups), "modelVersion": granted.model,
+        "usageMetadata": usage(granted, &groups), "modelVersion": granted.model,
     });
-    Reply::json(200, &json!({"response": response, "traceId": token::random()}))
+    Reply::json(200, &form(&document, &token::random()))
 }
 
-pub(super) fn stream(state: &mut State, script: &Script, asked: &Asked) -> Reply {
+/// The answer bit by bit, in the form of one of Google's APIs.
+pub(super) fn streamed(
+    state: &mut State,
+    script: &Script,
+    asked: &Asked,
+    granted: &Granted,
+    form: fn(&Value, &str) -> Value,
+) -> Reply {
     let sse = asked.query("alt") == Some("sse");
-    let granted = match admit(state, script, asked) {
-        Ok(granted) => granted,
-        Err(refused) => return refused,
-    };
     match &granted.answer {
         Answer::Raw(chunks) => return Reply::events(chunks.clone()),
         Answer::Json(answer) => return frame(std::slice::from_ref(answer), sse),
         _ => {}
     }
-    let (mut groups, reason) = turn(state, &granted, script.deltas());
+    let (mut groups, reason) = turn(state, granted, script.deltas());
     if groups.is_empty() {
         groups.push(Vec::new());
     }
-    let trace = token::random();
-    let usage = usage(&granted, &groups);
+    let id = token::random();
+    let usage = usage(granted, &groups);
     let last = groups.len() - 1;
     let chunks = groups.iter().enumerate().map(|(index, parts)| {
         let mut candidate = json!({"content": content(parts), "index": 0});
-        let mut response = json!({"modelVersion": granted.model});
+        let mut document = json!({"modelVersion": granted.model});
         if index == last {
             candidate["finishReason"] = json!(reason);
-            response["usageMetadata"] = usage.clone();
+            document["usageMetadata"] = usage.clone();
         }
-        response["candidates"] = json!([candidate]);
-        json!({"response": response, "traceId": trace})
+        document["candidates"] = json!([candidate]);
+        form(&document, &id)
     });
     frame(&chunks.collect::<Vec<_>>(), sse)
 }

@@ -57,7 +57,7 @@ impl Stage {
     }
 
     /// Routes of all requests of clients so far, oldest first, as `route status`.
-    fn served(&self) -> Vec<String> {
+    pub(super) fn served(&self) -> Vec<String> {
         let word = |line: &str, name: &str| {
             let rest = line.split_once(&format!(" {name}="))?.1;
             rest.split(' ').next().map(str::to_owned)

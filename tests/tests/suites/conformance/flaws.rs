@@ -6,8 +6,9 @@ use super::model::{Vendor, samples};
 use pollux_sdk::{
     AccountError, At, Attempt, Bytes, Call, Cause, ConfigError, Credential, Descriptor, Dialect, Effect,
     Emit, Endpoint, Event, Facts, Failure, Grant, HeaderMap, HeaderName, HeaderValue, Inbound, Io, Lease,
-    Model, Next, Operation, Payload, PoolView, Provider, Quota, Reader, Reason, Refusal, Registration, Reply,
-    Request, Scope, Secret, Settings, Shape, Step, Summary, Survey, Unreachable, Verdict, async_trait,
+    Model, Next, Operation, Payload, PoolView, Provider, Quota, Reader, Reason, Recognition, Refusal,
+    Registration, Reply, Request, Scope, Secret, Settings, Shape, Step, Summary, Survey, Unreachable,
+    Verdict, async_trait,
 };
 use serde_json::{Value, json};
 use std::{
@@ -238,6 +239,13 @@ impl Provider for Flawed {
         Some(credential)
     }
 
+    fn recognise(&self, file: &Value) -> Recognition {
+        match self.flaw {
+            "it recognises the files that it takes, and no others" => Recognition::Own,
+            _ => self.inner.recognise(file),
+        }
+    }
+
     fn export(&self, credential: &Credential, file: &mut Value) {
         let before = file.clone();
         self.inner.export(credential, file);
@@ -312,7 +320,7 @@ impl Provider for Flawed {
                 Ok(accounts.into_iter().map(|account| Credential { refresh: None, ..account }).collect())
             }
             (
-                "silence while enrolling or surveying is a passing trouble",
+                "silence while enrolling, surveying or asking for a code is a passing trouble",
                 Err(AccountError::Transient(text)),
             ) => Err(AccountError::Unsure(text)),
             (_, enrolled) => enrolled,

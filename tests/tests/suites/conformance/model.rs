@@ -1,10 +1,10 @@
 //! A provider that does everything a provider can do, for a vendor that does not exist.
 
 use pollux_sdk::{
-    AccountError, At, Attempt, Bytes, Call, ConfigError, Credential, Descriptor, Dialect, Effect, Emit,
-    Endpoint, Event, Failure, Grant, HeaderMap, HeaderName, Io, Lease, Login, Method, Model, Next, Operation,
-    Payload, PoolView, Provider, Quota, Reader, Reason, Redirect, Refusal, Reply, Request, Scope, Secret,
-    Settings, Shape, Step, Summary, Usage, Verdict, Window, async_trait,
+    AccountError, Alias, At, Attempt, Bytes, Call, ConfigError, Credential, Descriptor, Dialect, Effect,
+    Emit, Endpoint, Event, Failure, Grant, HeaderMap, HeaderName, Io, Lease, Login, Method, Model, Next,
+    Operation, Payload, PoolView, Provider, Quota, Reader, Reason, Redirect, Refusal, Reply, Request, Scope,
+    Secret, Settings, Shape, Step, Summary, Usage, Verdict, Window, async_trait,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -39,7 +39,7 @@ impl Vendor {
             dialects: &[Dialect::Chat],
             operations: &[Operation::Generate, Operation::Models],
             models: config.model_list.iter().map(Model::named).collect(),
-            aliases: &["/api"],
+            aliases: &[Alias::Own("/api")],
             endpoints: vec![
                 Endpoint::post("/echo", Operation::Vendor("echo"), Dialect::Chat).shaped(Shape::Whole),
                 Endpoint::get("/talk", Operation::Vendor("talk"), Dialect::Chat).shaped(Shape::Socket),

@@ -147,7 +147,7 @@ impl Pair {
                 let number = ticket.map(|ticket| ticket.number).filter(|_| own);
                 let expected = naive.choose(number, &ask, now);
                 let grantable = grantable(real, &ask);
-                if ticket.filter(|_| own).is_none() {
+                if ticket.is_none_or(|_| !own) {
                     let told = real.preview(&ask, now);
                     let granted = match expected {
                         Choice::Granted(pick) => Some(pick.id),

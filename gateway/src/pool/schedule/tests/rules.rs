@@ -47,6 +47,27 @@ fn an_empty_pool_is_told_apart_from_an_exhausted_and_a_resting_one() {
 }
 
 #[test]
+fn a_prospect_is_as_good_as_the_best_account() {
+    let mut two = schedule();
+    assert_eq!(two.prospect("m", at(0)), Prospect::Never, "nobody is there");
+    two.upsert(Account { limit: Some(1), ..account(1) });
+    two.upsert(account(2));
+    assert_eq!(two.prospect("m", at(0)), Prospect::Now);
+    two.cool(2, Some("m"), at(9), at(0));
+    assert_eq!((two.prospect("m", at(0)), two.prospect("n", at(0))), (Prospect::Now, Prospect::Now));
+    assert_eq!(two.choose(&m(), at(0)), granted(1));
+    assert_eq!((two.prospect("m", at(1)), two.prospect("n", at(1))), (Prospect::Next, Prospect::Now));
+    two.remove(1);
+    assert_eq!((two.prospect("m", at(2)), two.prospect("m", at(9))), (Prospect::Later, Prospect::Now));
+    two.refused(2);
+    assert_eq!(two.prospect("m", at(9)), Prospect::Now, "a new token is on its way, or will be");
+    two.drop_model(2, "m");
+    assert_eq!((two.prospect("m", at(9)), two.prospect("n", at(9))), (Prospect::Never, Prospect::Now));
+    two.set_enabled(2, false);
+    assert_eq!(two.prospect("n", at(9)), Prospect::Never);
+}
+
+#[test]
 fn equal_accounts_take_turns() {
     let mut schedule = pool([3, 1, 2]);
     let ids: Vec<_> = (0..7).map(|_| serve(&mut schedule, &m(), at(0)).id).collect();
