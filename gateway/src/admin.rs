@@ -64,10 +64,7 @@ fn routes() -> Vec<(&'static str, Vec<(Method, Handler)>)> {
                 }),
             ],
         ),
-        (
-            "/admin/reload",
-            vec![(Method::POST, |context, _, _| Box::pin(async move { reload::reload(&context).await }))],
-        ),
+        ("/admin/reload", vec![(Method::POST, |context, _, _| Box::pin(reload::reload(context)))]),
         ("/admin/accounts/{id}/approve", vec![(Method::POST, act)]),
         ("/admin/accounts/{id}/pause", vec![(Method::POST, act)]),
         ("/admin/accounts/{id}/resume", vec![(Method::POST, act)]),

@@ -50,8 +50,6 @@ pub enum Command {
     /// Look at and change the accounts
     #[command(subcommand)]
     Accounts(AccountsCommand),
-    /// Connect an account: with a browser, or by a code
-    Login(LoginCommand),
     /// Take in credential files: of a folder as `credentials_dirs` are read, or named one by one
     Import {
         /// Folders and files
@@ -67,6 +65,8 @@ pub enum Command {
         #[arg(long)]
         include_secrets: bool,
     },
+    /// Connect an account: with a browser, or by a code
+    Login(LoginCommand),
     /// Ask the server on this machine whether it is healthy
     Healthcheck,
 }

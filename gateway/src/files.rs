@@ -10,7 +10,7 @@ mod sort;
 mod watch;
 mod write;
 
-pub use clerk::{Clerk, Files, parse};
+pub use clerk::{Clerk, Files, limits, parse};
 pub use folder::{Listing, Spot, gather, read};
 pub use sort::{Sorted, sort, words};
 pub use write::{create, text};

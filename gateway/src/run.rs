@@ -25,7 +25,9 @@ pub fn run() -> ExitCode {
     };
     let system = actix_web::rt::System::new();
     match cli.command() {
-        Command::Accounts(command) => return system.block_on(cli::accounts(&settings, &providers, command)),
+        Command::Accounts(command) => {
+            return system.block_on(cli::accounts(&settings, &providers, command));
+        }
         Command::Login(command) => return system.block_on(cli::login(&settings, &providers, command)),
         Command::Import { paths } => return system.block_on(cli::import(&settings, &providers, paths)),
         Command::Export { to, include_secrets } => {

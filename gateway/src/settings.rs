@@ -51,6 +51,7 @@ pub struct Settings {
 }
 
 /// `[basic]`.
+#[expect(clippy::struct_excessive_bools, reason = "each is a key of its own in the file")]
 #[derive(Clone)]
 pub struct Basic {
     /// Address to listen on.

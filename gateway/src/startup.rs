@@ -116,10 +116,7 @@ impl Gateway {
     }
 }
 
-/// Opens the store that the settings and the environment name.
-///
-/// # Errors
-/// As [`Store::open`].
+/// Opens the database of this configuration.
 pub(crate) async fn open_store(basic: &Basic) -> Result<Store, StoreError> {
     let sealing = sealing_key();
     // Whoever opens it first: an older system's database is copied before anything in it changes.
@@ -127,14 +124,10 @@ pub(crate) async fn open_store(basic: &Basic) -> Result<Store, StoreError> {
     Store::open(opening(basic, sealing.as_ref())).await
 }
 
-/// As `open_store`, but only to read, where a running gateway holds the store.
-///
-/// # Errors
-/// As [`Store::peek`].
+/// As `open_store`, but only to read where a running gateway holds the database.
 pub(crate) async fn peek_store(basic: &Basic) -> Result<Store, StoreError> {
-    let sealing = sealing_key();
-    match Store::open(opening(basic, sealing.as_ref())).await {
-        Err(StoreError::Locked(_)) => Store::peek(opening(basic, sealing.as_ref())).await,
+    match open_store(basic).await {
+        Err(StoreError::Locked(_)) => Store::peek(opening(basic, sealing_key().as_ref())).await,
         opened => opened,
     }
 }
@@ -174,6 +167,9 @@ fn announce(settings: &Settings, rows: &[Row]) {
     }
     for note in &settings.notes {
         tracing::warn!("{note}");
+    }
+    if settings.basic.local {
+        tracing::info!("local mode: programs of this machine need no key");
     }
     let mut counts: BTreeMap<(&str, String), usize> = BTreeMap::new();
     for row in rows {

@@ -143,6 +143,22 @@ pub enum Grant<'a> {
     Refresh(&'a Credential),
 }
 
+/// What a credential file is to a provider, by its content alone.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Recognition {
+    /// Not one of the vendor's.
+    Foreign,
+    /// `import` takes it, but it might as well be another vendor's: the names of its folder and file decide.
+    Possible,
+    /// The vendor's beyond doubt.
+    Own,
+    /// As `Own`, and there is one account for each value of this member of [`Credential::extra`]: what the file holds
+    /// takes the place of whoever had it.
+    Replaces(&'static str),
+    /// The vendor's, but nothing that the provider can serve with. The text says why and never quotes the file.
+    Unusable(Reason),
+}
+
 /// A login that a person finishes in a browser anywhere, by a code (RFC 8628 and its relatives).
 #[derive(Debug, Clone)]
 pub struct Device {
@@ -174,22 +190,6 @@ pub enum Approval {
         /// The redirect address that belongs to it.
         redirect_uri: String,
     },
-}
-
-/// What a credential file is to a provider, by its content alone.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Recognition {
-    /// Not one of the vendor's.
-    Foreign,
-    /// `import` takes it, but it might as well be another vendor's: the names of its folder and file decide.
-    Possible,
-    /// The vendor's beyond doubt.
-    Own,
-    /// As `Own`, and there is one account for each value of this member of [`Credential::extra`]: what the file holds
-    /// takes the place of whoever had it.
-    Replaces(&'static str),
-    /// The vendor's, but nothing that the provider can serve with. The text says why and never quotes the file.
-    Unusable(Reason),
 }
 
 /// Why an account operation failed.

@@ -1,7 +1,6 @@
 use super::EXIT_CONFIGURATION;
 use crate::{
-    files::{Listing, Sorted, Spot, gather, parse, read, sort, words},
-    limits::Wanted,
+    files::{Listing, Sorted, Spot, gather, limits, parse, read, sort, words},
     settings::Settings,
     startup::open_store,
     store::{Newcomer, StoreError},
@@ -155,6 +154,7 @@ fn spots(path: &Path, names: &[&str], refused: &mut Vec<String>) -> Vec<Spot> {
 fn open(spot: &Spot, providers: &[Arc<dyn Provider>]) -> Result<(Value, Sorted), String> {
     let file = parse(&read(&spot.path)?)?;
     let sorted = sort(spot, &file, providers)?;
+    limits(&file)?;
     Ok((file, sorted))
 }
 
@@ -176,7 +176,7 @@ async fn deliver(settings: &Settings, provider: &str, entries: &[Entry]) -> Resu
                 credential: entry.credential.clone(),
                 origin: "import".to_owned(),
                 trusted: true,
-                limits: Wanted::default(),
+                limits: limits(&entry.file).unwrap_or_default(),
             };
             let stored = store.ingest(provider, entries.iter().map(newcomer).collect()).await;
             store.close().await;

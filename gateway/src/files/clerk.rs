@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     accounts::stopped,
+    limits::Wanted,
     relay::Service,
     settings,
     store::{FileNews, FileRow, Row, Store, StoreError},
@@ -285,10 +286,12 @@ impl Clerk {
         file: &Value,
     ) -> Result<(Row, Option<String>), String> {
         let sorted = sort(spot, file, &self.providers)?;
+        let limits = limits(file)?;
         let news = FileNews {
             path: spot.path.display().to_string(),
             digest,
             credential: sorted.credential,
+            limits,
             replaces: sorted.replaces,
             renewed: sorted.provider.renewed(),
         };
@@ -347,6 +350,12 @@ pub fn parse(text: &str) -> Result<Value, String> {
         let (line, column) = (error.line(), error.column());
         format!("it is no JSON (line {line}, column {column})")
     })
+}
+
+/// What a file says of its account's limits, as an entry of `resource:add` does.
+pub fn limits(file: &Value) -> Result<Wanted, String> {
+    let taken = file.clone().as_object_mut().map_or(Ok(Wanted::default()), Wanted::take);
+    taken.map_err(|mistake| mistake.to_string())
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "it stands in `map_err`")]

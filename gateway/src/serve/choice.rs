@@ -9,7 +9,7 @@ use std::time::SystemTime;
 /// The language of the route; at a shared list that of the request.
 pub(super) fn language(owner: &Owner, request: &HttpRequest) -> Dialect {
     match (owner.shared, owner.endpoint.operation) {
-        // A list that one dialect alone has, such as Gemini's of the OpenAI shape, is in its own.
+        // A list in the shape of another dialect, which one dialect alone has, is in its own.
         (Some(base), Operation::Models) if owner.endpoint.path.starts_with("/models") => {
             spoken_at(base, request)
         }

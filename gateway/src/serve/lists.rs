@@ -72,16 +72,14 @@ fn list(owners: &[&Owner], wanted: Option<&str>, call: &Call) -> Answer {
     }
     let body = match wanted {
         None => models_list(dialect, &models),
-        Some(wanted) => match models.iter().find(|model| model.id == wanted) {
-            Some(model) => model_object(dialect, model),
-            None => {
+        Some(wanted) => {
+            let Some(model) = models.iter().find(|model| model.id == wanted) else {
                 let known: Vec<&str> = models.iter().map(|model| model.id).collect();
-                return fault_answer(
-                    call,
-                    &Fault { status: 404, ..Fault::unknown_model(dialect, wanted, &known) },
-                );
-            }
-        },
+                let fault = Fault { status: 404, ..Fault::unknown_model(dialect, wanted, &known) };
+                return fault_answer(call, &fault);
+            };
+            model_object(dialect, model)
+        }
     };
     Answer { status: StatusCode::OK, headers: HeaderMap::new(), body: Body::Whole(body) }
 }

@@ -6,7 +6,7 @@ use super::*;
 use serde_json::json;
 use std::fs;
 
-const LINKED: &[&str] = &["codex", "geminicli", "my-vendor"];
+const LINKED: &[&str] = &["claude", "codex", "geminicli", "my-vendor"];
 const KEY: &str = "[basic]\npollux_key = \"k\"\n";
 
 struct Given {
@@ -100,7 +100,7 @@ fn prices_of_all_sources_hold_the_nearest_first() {
 fn the_example_file_loads() {
     let text = include_str!("../../../config/config.toml.example");
     assert_eq!(
-        Given::file(text).with(&["codex", "geminicli"], Settings::load).unwrap().notes,
+        Given::file(text).with(&["claude", "codex", "gemini", "geminicli"], Settings::load).unwrap().notes,
         Vec::<String>::new()
     );
 }

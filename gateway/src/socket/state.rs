@@ -173,10 +173,10 @@ mod tests {
 
     #[test]
     fn an_error_frames_headers_are_read_as_an_answers_head() {
-        let frame = br#"{"type":"error","headers":{"X-Codex-Primary-Used-Percent":"100","retry-after":7,"bad name":"x","odd":[1]}}"#;
+        let frame = br#"{"type":"error","headers":{"X-Vendor-Used-Percent":"100","retry-after":7,"bad name":"x","odd":[1]}}"#;
         let headers = told_headers(&Bytes::from_static(frame));
         assert_eq!(headers.len(), 2);
-        assert_eq!(headers["x-codex-primary-used-percent"], "100");
+        assert_eq!(headers["x-vendor-used-percent"], "100");
         assert_eq!(headers["retry-after"], "7");
         assert!(told_headers(&Bytes::from_static(b"no json")).is_empty());
     }

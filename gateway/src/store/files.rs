@@ -53,6 +53,8 @@ pub struct FileNews {
     pub digest: String,
     /// What it holds.
     pub credential: Credential,
+    /// What it says of the account's limits.
+    pub limits: Wanted,
     /// The member of `extra` that one account alone may have.
     pub replaces: Option<&'static str>,
     /// Members of `extra` that change with the tokens and say nothing about whose they are.
@@ -138,7 +140,11 @@ impl Store {
         if again {
             guard(&turn, &mut model, State::Validating, None).await?;
         }
-        if newer || again {
+        let limited = !news.limits.is_empty();
+        if limited {
+            self.limit(&mut model, &news.limits);
+        }
+        if newer || again || limited {
             model = put(&turn, model).await?;
         }
         let departed = note(&turn, provider, known, news, &model).await?;

@@ -6,7 +6,8 @@ use crate::{
 use pollux_sdk::kit::oauth::{self, Names, Section};
 use pollux_sdk::kit::{each, fingerprint, masked, sentence, text};
 use pollux_sdk::{
-    AccountError, Credential, Grant, Io, Method, Model, Reason, Request, Secret, StatusCode, Survey,
+    AccountError, Credential, Grant, Io, Method, Model, Reason, Recognition, Request, Secret, StatusCode,
+    Survey,
 };
 use serde_json::{Map, Value, json};
 use std::time::{Duration, UNIX_EPOCH};
@@ -43,6 +44,23 @@ pub(crate) fn import(file: &Value) -> Option<Credential> {
 fn key(file: &Value) -> Option<Credential> {
     let named = |place: &Value| KEYS.iter().find_map(|name| text(&place[*name])).map(Credential::from_key);
     named(file).or_else(|| named(&file["env"]))
+}
+
+/// Tells Claude Code's files, and keys that say whose they are.
+pub(crate) fn recognise(file: &Value) -> Recognition {
+    let Some(credential) = import(file) else {
+        let empty = file.get("claudeAiOauth").is_some();
+        let reason =
+            || Reason::new("no_tokens", "it holds no login: log in with Claude Code, and copy the file then");
+        return if empty { Recognition::Unusable(reason()) } else { Recognition::Foreign };
+    };
+    let starts = |token: &Secret| token.expose().starts_with("sk-ant-");
+    let tokens = [&credential.access, &credential.refresh].into_iter().flatten().any(starts);
+    let named = |place: &Value| {
+        ["ANTHROPIC_API_KEY", "CLAUDE_CODE_OAUTH_TOKEN"].iter().any(|name| place.get(*name).is_some())
+    };
+    let own = tokens || file["claudeAiOauth"].is_object() || named(file) || named(&file["env"]);
+    if own { Recognition::Own } else { Recognition::Possible }
 }
 
 /// Writes the tokens where the file keeps them; a new file is a `.credentials.json`, or has an `api_key` alone.

@@ -22,8 +22,8 @@ pub(crate) fn describe(config: &Section) -> Descriptor {
     ];
     Descriptor {
         id: ID,
-        title: "Claude",
         kind: "claude",
+        title: "Claude",
         dialects: &[Dialect::Messages],
         operations: &[Operation::Generate, Operation::CountTokens, Operation::Models],
         models: config.model_list.iter().map(Model::named).collect(),

@@ -16,8 +16,8 @@ mod tests;
 
 use pollux_sdk::{
     AccountError, Attempt, Call, ConfigError, Credential, Descriptor, Failure, Grant, HeaderMap, Io, Lease,
-    PoolView, Provider, Quota, Refusal, Reply, Settings, Survey, Verdict, async_trait, kit::oauth::Section,
-    register_provider,
+    PoolView, Provider, Quota, Recognition, Refusal, Reply, Settings, Survey, Verdict, async_trait,
+    kit::oauth::Section, register_provider,
 };
 use serde_json::Value;
 use std::sync::Arc;
@@ -54,6 +54,12 @@ impl Provider for Claude {
     }
     fn import(&self, file: &Value) -> Option<Credential> {
         account::import(file)
+    }
+    fn recognise(&self, file: &Value) -> Recognition {
+        account::recognise(file)
+    }
+    fn renewed(&self) -> &'static [&'static str] {
+        &["scope"]
     }
     fn export(&self, credential: &Credential, file: &mut Value) {
         account::export(credential, file);

@@ -217,7 +217,7 @@ fn the_usage_page_tells_percent_and_times_with_fractions() {
     });
     let windows = usage_quota(&usage).unwrap().windows;
     assert_eq!(windows.iter().map(|window| window.used).collect::<Vec<_>>(), [Some(0.15), Some(1.0)]);
-    assert_eq!(windows[0].resets_at, Some(UNIX_EPOCH + Duration::from_secs(1_795_255_200)));
+    assert_eq!(windows[0].resets_at, pollux_sdk::kit::unix(1_795_255_200.0));
     assert_eq!((windows[1].resets_at, usage_quota(&json!({}))), (None, None));
 }
 
@@ -227,4 +227,23 @@ fn the_descriptor_asks_for_no_right_too_many() {
     let login = provider.descriptor().login.clone().unwrap();
     assert!(login.authorize.ends_with("&scope=user%3Aprofile%20user%3Ainference"), "{}", login.authorize);
     assert!(!login.authorize.contains("create_api_key"));
+}
+
+#[test]
+fn files_are_recognised_by_their_members_and_tokens() {
+    use pollux_sdk::Recognition::{Foreign, Own, Possible, Unusable};
+    let recognise = |file: &Value| provider(json!({})).recognise(file);
+    for (file, expected) in [
+        (json!({"claudeAiOauth": {"refreshToken": "r"}}), Own),
+        (json!({"refresh_token": "sk-ant-ort01-r"}), Own),
+        (json!({"api_key": "sk-ant-api03-k", "plan_type": "max"}), Own),
+        (json!({"env": {"ANTHROPIC_API_KEY": "k"}}), Own),
+        (json!({"api_key": "k"}), Possible),
+        (json!({"refresh_token": "r"}), Possible),
+        (json!({"tokens": {"refresh_token": "r"}}), Foreign),
+        (json!({}), Foreign),
+    ] {
+        assert_eq!(recognise(&file), expected, "{file}");
+    }
+    assert!(matches!(recognise(&json!({"claudeAiOauth": {}})), Unusable(_)));
 }

@@ -208,7 +208,8 @@ fn answers_of_the_samples_end_and_tell_their_usage() {
                 sample_call(&samples["calls"][usize::try_from(row["call"].as_u64().unwrap()).unwrap()]);
             let account = account();
             let mut attempt = codex.prepare(&call, &Lease::new(&account, false)).unwrap();
-            assert_eq!(attempt.answers, Shape::Events);
+            assert_eq!(attempt.answers == Shape::Socket, call.shape == Shape::Socket);
+            assert_ne!(attempt.answers, Shape::Whole);
             let events = row["events"].as_array().unwrap();
             for (place, event) in events.iter().enumerate() {
                 let data = Bytes::from(event["data"].to_string());

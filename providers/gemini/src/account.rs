@@ -4,7 +4,7 @@ use crate::verdict::suspension;
 use pollux_sdk::kit::google::GoogleError;
 use pollux_sdk::kit::oauth::put;
 use pollux_sdk::kit::{each, fingerprint, masked, text};
-use pollux_sdk::{AccountError, Credential, Io, Model, Reply, Secret, Survey};
+use pollux_sdk::{AccountError, Credential, Io, Model, Recognition, Reply, Secret, Survey};
 use serde_json::{Value, json};
 
 /// An entry of `resource:add`, and the variables under which Google's tools look for a key.
@@ -14,6 +14,14 @@ const NAMES: [&str; 4] = ["api_key", "apiKey", "GEMINI_API_KEY", "GOOGLE_API_KEY
 pub(crate) fn import(file: &Value) -> Option<Credential> {
     let key = NAMES.iter().find_map(|name| text(&file[*name]))?;
     (!key.starts_with("sk-")).then(|| Credential::from_key(key))
+}
+
+/// Tells Google's keys by their form, and by names that only Google's tools have.
+pub(crate) fn recognise(file: &Value) -> Recognition {
+    let Some(credential) = import(file) else { return Recognition::Foreign };
+    let form = credential.access.is_some_and(|key| key.expose().starts_with("AIza"));
+    let named = ["GEMINI_API_KEY", "GOOGLE_API_KEY"].iter().any(|name| file.get(*name).is_some());
+    if form || named { Recognition::Own } else { Recognition::Possible }
 }
 
 /// Writes the key under the name that the file uses already.

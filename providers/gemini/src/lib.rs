@@ -15,8 +15,8 @@ mod tests;
 
 use config::Config;
 use pollux_sdk::{
-    AccountError, Attempt, Call, ConfigError, Credential, Descriptor, Failure, Io, Lease, Provider, Refusal,
-    Settings, Survey, Verdict, async_trait, register_provider,
+    AccountError, Attempt, Call, ConfigError, Credential, Descriptor, Failure, Io, Lease, Provider,
+    Recognition, Refusal, Settings, Survey, Verdict, async_trait, register_provider,
 };
 use serde_json::Value;
 use std::sync::Arc;
@@ -47,6 +47,9 @@ impl Provider for Gemini {
     }
     fn import(&self, file: &Value) -> Option<Credential> {
         account::import(file)
+    }
+    fn recognise(&self, file: &Value) -> Recognition {
+        account::recognise(file)
     }
     fn export(&self, credential: &Credential, file: &mut Value) {
         account::export(credential, file);

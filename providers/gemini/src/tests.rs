@@ -193,3 +193,17 @@ fn a_survey_tells_the_models_in_googles_words() {
     let models = survey.models.unwrap();
     assert_eq!((models.len(), models[0].id.as_str(), &models[0].entry), (1, "gemini-2.5-flash", &entry));
 }
+
+#[test]
+fn keys_are_recognised_by_their_form_and_their_names() {
+    use pollux_sdk::Recognition::{Foreign, Own, Possible};
+    for (file, expected) in [
+        (json!({"api_key": "AIza-1"}), Own),
+        (json!({"GEMINI_API_KEY": "k"}), Own),
+        (json!({"api_key": "k"}), Possible),
+        (json!({"api_key": "sk-ant-1"}), Foreign),
+        (json!({"refresh_token": "1//r"}), Foreign),
+    ] {
+        assert_eq!(provider(json!({})).recognise(&file), expected, "{file}");
+    }
+}

@@ -148,6 +148,28 @@ async fn the_quota_told_is_the_pools() {
 }
 
 #[tokio::test]
+async fn all_of_it_shows_at_the_root() {
+    let stage = Stage::start("", &["alice"], &[]).await;
+    let answer = stage.post("/v1internal:generateContent", &envelope("s")).await;
+    assert_eq!(text(&answer.json()), "say PONG-7731", "{}", answer.text());
+    let streamed = stage.post("/v1internal:streamGenerateContent?alt=sse", &envelope("s")).await;
+    assert!(streamed.text().contains("traceId"), "{}", streamed.text());
+    let counted =
+        json!({"request": {"model": "models/gemini-2.5-pro", "contents": [{"parts": [{"text": "a"}]}]}});
+    assert_eq!(stage.post("/v1internal:countTokens", &counted).await.status, 200);
+    for method in
+        ["loadCodeAssist", "onboardUser", "retrieveUserQuota", "fetchAdminControls", "listExperiments"]
+    {
+        assert_eq!(stage.post(&format!("/v1internal:{method}"), &json!({})).await.status, 200, "{method}");
+    }
+    for path in ["/v1internal:getCodeAssistGlobalUserSetting", "/v1internal/operations/pollux"] {
+        assert_eq!(get(&stage.gateway.at(path), &stage.gateway.auth()).await.status, 200, "{path}");
+    }
+    let stranger = post(&stage.gateway.at("/v1internal:generateContent"), &[], &envelope("s")).await;
+    assert_eq!(stranger.json()["error"]["status"], "UNAUTHENTICATED", "{}", stranger.text());
+}
+
+#[tokio::test]
 async fn failures_are_told_in_googles_words() {
     let stage = Stage::start("[pool]\nacquire_timeout = \"100ms\"", &["alice"], &[]).await;
     let told = |answer: &Answer| (answer.status, answer.json()["error"]["status"].clone());

@@ -100,20 +100,28 @@ fn steady(mut account: Value) -> Value {
 #[tokio::test]
 async fn every_known_format_joins_from_a_flat_folder() {
     let simulator = Simulator::start();
-    let (google, openai) = (simulator.google(), simulator.openai());
+    let (google, openai, anthropic) = (simulator.google(), simulator.openai(), simulator.anthropic());
     let owner = google.account("owner").kind(Kind::ProjectRequired).licensed_project("licensed-1");
     let files = [
         ("personal.json", auth_json(&openai.account("bob"))),
         ("gemini_main.json", oauth_creds(&google.account("alice"))),
         ("project.json", nexus(&simulator, &owner, "licensed-1")),
+        ("claude_work.json", json!({"api_key": anthropic.account("work").key(), "plan_type": "max"})),
+        ("claude_home.json", anthropic.account("home").credentials_file()),
+        ("google.json", json!({"api_key": google.key("ai").text(), "priority": -1})),
     ];
     // Only with the client of its own file can the last one be renewed.
     let other = "[providers.geminicli.oauth]\nclient_id = \"another\"\nclient_secret = \"another\"";
     let gateway = pool(&simulator, &files).config(other).start().await.unwrap();
-    let all = wait_all(&gateway, 3, "active").await;
-    let mut labels: Vec<&str> = all.iter().map(|account| account["label"].as_str().unwrap()).collect();
-    labels.sort_unstable();
-    assert_eq!(labels, ["alice@example.com", "bob@example.com", "owner@example.com"]);
+    let all = wait_all(&gateway, 6, "active").await;
+    let mut kinds: Vec<&str> = all.iter().map(|account| account["provider"].as_str().unwrap()).collect();
+    kinds.sort_unstable();
+    assert_eq!(kinds, ["claude", "claude", "codex", "gemini", "geminicli", "geminicli"]);
+    for label in ["alice@example.com", "bob@example.com", "owner@example.com", "home@example.com"] {
+        assert!(all.iter().any(|account| account["label"] == label), "{label} in {all:#?}");
+    }
+    let key = all.iter().find(|account| account["provider"] == "gemini").unwrap();
+    assert_eq!(key["priority"], -1);
     assert!(all.iter().all(|account| account["trusted"] == true), "{all:#?}");
     served(&gateway, "codex", "FLAT").await;
     served(&gateway, "geminicli", "FLAT").await;

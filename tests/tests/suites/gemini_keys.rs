@@ -89,6 +89,23 @@ async fn a_key_serves_whole_answers_streams_and_arrays_in_the_version_asked_for(
 }
 
 #[tokio::test]
+async fn a_key_serves_at_the_root_in_the_version_asked_for() {
+    let (simulator, gateway) = stage("", &["ann"]).await;
+    for version in ["v1beta", "v1"] {
+        for (method, model) in [("generateContent", FLASH), ("embedContent", "gemini-embedding-001")] {
+            let body = match method {
+                "embedContent" => json!({"content": {"parts": [{"text": "a"}]}}),
+                _ => contents("say PONG-7731"),
+            };
+            let path = format!("/{version}/models/{model}:{method}");
+            let answer = post(&gateway.at(&path), &gateway.auth(), &body).await;
+            assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+            assert_eq!(simulator.record().last(&format!(":{method}")).unwrap().path, path);
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_key_counts_and_embeds() {
     let (simulator, gateway) = stage("", &["ann"]).await;
     let count = ask(&gateway, &format!("{FLASH}:countTokens"), &contents("a")).await.json();

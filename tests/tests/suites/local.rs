@@ -1,9 +1,10 @@
 //! Local mode: programs of this machine need no key, and nobody else gets in by it.
 
-use pollux_tests::kit::{Database, Gateway, Stage, contents, get, pollux, post, send};
+use pollux_tests::kit::{Database, Gateway, Stage, contents, form, get, pollux, post, send, wait_until};
 use serde_json::json;
-use std::fs;
+use std::{fs, time::Duration};
 
+const LIMIT: Duration = Duration::from_secs(20);
 const LOCAL: &str = "[basic]\nlocal = true";
 /// A token of the caller's own vendor, as its tool sends it along.
 const VENDORS: &str = "sk-somebodys-own-vendor-token-4711";
@@ -65,6 +66,18 @@ async fn the_callers_own_token_is_dropped() {
 }
 
 #[tokio::test]
+async fn a_login_of_the_callers_own_is_renewed_without_being_given_back() {
+    let stage = Stage::start(LOCAL, &[], &[]).await;
+    let url = stage.gateway.at("/oauth/token");
+    let wish = [("grant_type", "refresh_token"), ("refresh_token", VENDORS)];
+    let renewed = form(&url, &[], &wish).await;
+    assert_eq!(renewed.status, 200, "{}", renewed.text());
+    assert!(renewed.json()["access_token"].is_string() && !renewed.text().contains(VENDORS));
+    assert_eq!(form(&url, &[("origin", "http://evil.example")], &wish).await.status, 400);
+    assert!(!stage.gateway.log().contains(VENDORS));
+}
+
+#[tokio::test]
 async fn whoever_is_not_of_this_machine_needs_the_key() {
     let stage = stage().await;
     let strangers: [(&str, &str); 8] = [
@@ -116,7 +129,8 @@ async fn below_the_prefixes_the_key_is_wanted_still_but_to_add_accounts() {
     let url = stage.gateway.at("/codex/resource:add");
     assert_eq!(post(&url, &[("origin", "http://evil.example")], &entry).await.status, 403);
     assert_eq!(post(&url, &[], &entry).await.status, 202);
-    assert_eq!(stage.account_when("carol", |account| account["state"] == "active").await["state"], "active");
+    let serves = || std::future::ready(stage.gateway.log().count("account is in the pool") == 3);
+    assert!(wait_until(serves, LIMIT).await, "{}", stage.gateway.log().text());
 }
 
 #[tokio::test]

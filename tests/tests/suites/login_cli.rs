@@ -109,7 +109,7 @@ async fn a_code_that_is_denied_or_not_offered_is_told() {
     for (args, words) in [
         (["login", "codex", "--device"], "log in with a browser"),
         (["login", "geminicli", "--device"], "no login by code"),
-        (["login", "nobody", "--no-browser"], "only for: codex, geminicli"),
+        (["login", "nobody", "--no-browser"], "only for: claude, codex, geminicli"),
     ] {
         let mut session = gateway.session(&args).unwrap();
         assert_eq!(session.wait(LIMIT).await, Some(1), "{args:?}");

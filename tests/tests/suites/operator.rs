@@ -36,8 +36,9 @@ async fn numbers_are_the_owners_and_count_what_was_served() {
     }
     assert!(!text.contains(r#"pollux_tokens_total{kind="output",provider="codex"} 0"#), "{text}");
     let status = get(&gateway.at("/status"), &[("authorization", &key)]).await.json();
-    let pool = &status["pools"][0];
-    assert_eq!((&pool["provider"], &pool["title"]), (&json!("codex"), &json!("Codex")));
+    let pools = status["pools"].as_array().unwrap();
+    let pool = pools.iter().find(|pool| pool["provider"] == "codex").unwrap();
+    assert_eq!(pool["title"], "Codex");
     let counts = ["accounts", "ready", "busy", "refreshing", "cooling"].map(|key| pool[key].clone());
     assert_eq!(counts, [1, 1, 0, 0, 0].map(Value::from));
     let lengths: Vec<_> =
@@ -98,7 +99,7 @@ async fn a_browser_gets_a_page_of_the_status_and_a_program_its_numbers() {
         let status = get(&url, &[("accept", accept)]).await;
         assert_eq!(status.header("content-type"), Some("application/json"), "{accept}");
         assert!(!status.text().contains("example.com"), "everybody may look, and nobody is named");
-        assert_eq!(status.json()["pools"].as_array().map(Vec::len), Some(2));
+        assert!(status.json()["pools"].as_array().is_some_and(|pools| pools.len() >= 2));
     }
     assert!(!page.text().contains("example.com"));
 }

@@ -114,7 +114,7 @@ async fn schemathesis_finds_the_admin_api_as_its_document_says() {
         let run = run.arg("--header").arg(format!("Authorization: Bearer {}", gateway.admin_key()));
         // Half of the cases break the document's own rules, and must be refused for it.
         let run = run.arg("--mode").arg("all").arg("--checks").arg("all").arg("--max-examples").arg("25");
-        let run = chosen.iter().fold(run, |run, argument| run.arg(argument));
+        let run = chosen.iter().fold(run, Program::arg);
         let run = run.arg("--seed").arg("7").arg("--no-color").run(PATIENCE).await.unwrap();
         assert_eq!(run.code, Some(0), "{}", run.text());
     }

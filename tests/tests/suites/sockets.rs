@@ -1,7 +1,7 @@
 //! Responses over a WebSocket: frames, accounts, refusals.
 
 use pollux_tests::frames::Frame;
-use pollux_tests::kit::{Gateway, Refused, Socket, Stage, get, wait_until};
+use pollux_tests::kit::{Gateway, Refused, Socket, Socks, Stage, get, wait_until};
 use pollux_tests::simulator::{Fault, Gate, Injection, Received, Simulator, openai};
 use serde_json::{Value, json};
 use std::future::ready;
@@ -413,7 +413,7 @@ async fn the_vendors_close_reaches_the_client() {
 #[tokio::test]
 async fn a_client_that_leaves_gives_the_account_back_and_ends_its_answer() {
     let stage = Stage::start("[pool]\nacquire_timeout = \"15s\"", &[], &["bob"]).await;
-    stage.amend("bob", &json!({"max_in_flight": 1})).await;
+    stage.amend("bob", &json!({"max_concurrency": 1})).await;
     let gate = Gate::new();
     stage.simulator.inject(Injection::new(Fault::GateBefore(gate.clone())).method("FRAME"));
     let mut socket = open(&stage).await;
@@ -429,7 +429,7 @@ async fn a_client_that_leaves_gives_the_account_back_and_ends_its_answer() {
 #[tokio::test]
 async fn a_socket_counts_against_the_limit_of_its_account() {
     let stage = Stage::start("[pool]\nacquire_timeout = \"300ms\"", &[], &["bob"]).await;
-    stage.amend("bob", &json!({"max_in_flight": 1})).await;
+    stage.amend("bob", &json!({"max_concurrency": 1})).await;
     let socket = open(&stage).await;
     assert_eq!(try_open(&stage, &[]).await.expect_err("it is busy").status, 429);
     assert_eq!(socket.close(1000).await, Some(1000));
@@ -487,4 +487,15 @@ async fn a_moved_session_says_nothing_of_its_former_account() {
     let handshake = handshake.iter().rev().find(|one| one.method == "GET").unwrap();
     assert_eq!(handshake.header("x-codex-turn-state"), None);
     assert_eq!(frames(&stage)[0]["client_metadata"], json!({"x-codex-window-id": "w:0"}));
+}
+
+#[tokio::test]
+async fn a_socket_goes_by_its_accounts_own_proxy() {
+    let stage = Stage::start("", &[], &["bob"]).await;
+    let socks = Socks::start().await.unwrap();
+    stage.amend("bob", &json!({"proxy": socks.url("of-bob")})).await;
+    let before = socks.seen().len();
+    let mut socket = open(&stage).await;
+    assert_eq!(socks.seen().len(), before + 1, "{:?}", socks.seen());
+    assert_eq!(kinds(&socket.turn(&create("x")).await).last(), Some(&"response.completed"));
 }

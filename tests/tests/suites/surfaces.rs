@@ -1,11 +1,13 @@
 //! Every provider at the paths of its vendor, beside those below its own prefix.
 
-use pollux_tests::kit::{Answer, Gateway, Stage, contents, get, post, send};
+use pollux_tests::kit::{Answer, Gateway, Stage, contents, get, messages, post, send};
+use pollux_tests::simulator::google::{KeyRefusal, Refusal};
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 const PRO: &str = "gemini-2.5-pro";
 const GEMINI_MODELS: [&str; 3] = [PRO, "gemini-2.5-flash", "gemini-3-pro-preview"];
+const CLAUDE_MODELS: [&str; 3] = ["claude-opus-5-5", "claude-haiku-5-5", "claude-haiku-4-5"];
 const CODEX_MODELS: [&str; 3] = ["gpt-5.5", "gpt-5.6-sol", "gpt-5.2-codex"];
 
 async fn stage() -> Stage {
@@ -54,6 +56,44 @@ async fn gemini_is_at_the_root_in_both_of_its_versions() {
 }
 
 #[tokio::test]
+async fn claude_is_at_the_root() {
+    let stage = stage().await;
+    let key = stage.simulator.anthropic().account("cleo").key();
+    stage.join("claude", &[json!({"api_key": key})]).await;
+    let message = stage.post("/v1/messages", &messages("PING-M")).await;
+    assert_eq!(message.json()["content"][0]["text"], "PING-M", "{}", message.text());
+    let count = stage.post("/v1/messages/count_tokens", &messages("PING-M")).await;
+    assert!(count.json()["input_tokens"].is_u64(), "{}", count.text());
+    for path in ["/", "/api/hello"] {
+        assert_eq!(send("HEAD", &stage.gateway.at(path), &[], "").await.unwrap().status, 200, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn what_two_providers_of_google_have_goes_to_the_first_in_order_that_can() {
+    for (order, first, second) in
+        [(r#"["geminicli", "gemini"]"#, "alice", "ann"), (r#"["gemini", "geminicli"]"#, "ann", "alice")]
+    {
+        let config = format!("[pool]\norder = {order}\nacquire_timeout = \"200ms\"");
+        let stage = Stage::start(&config, &["alice"], &[]).await;
+        let google = stage.simulator.google();
+        stage.join("gemini", &[json!({"api_key": google.key("ann").text()})]).await;
+        let ask = async || {
+            let answer =
+                stage.post(&format!("/v1beta/models/{PRO}:generateContent"), &contents("PING")).await;
+            (answer.status, stage.asked().pop().unwrap_or_default())
+        };
+        assert_eq!(ask().await, (200, first.to_owned()), "{order}");
+        google.account("alice").refuse(Some(Refusal::QuotaExhausted(Duration::from_hours(3))));
+        google.key("ann").refuse(Some(KeyRefusal::PerDay));
+        assert_eq!(ask().await, (429, first.to_owned()), "it could until now");
+        google.account("alice").refuse(None);
+        google.key("ann").refuse(None);
+        assert_eq!(ask().await, (200, second.to_owned()), "{order}: the first one rests");
+    }
+}
+
+#[tokio::test]
 async fn the_shared_list_is_told_in_the_language_of_who_asks() {
     let stage = stage().await;
     let key = stage.gateway.key();
@@ -62,11 +102,7 @@ async fn the_shared_list_is_told_in_the_language_of_who_asks() {
 
     let openai = get(&url, &[auth]).await.json();
     assert_eq!(openai["object"], "list");
-    assert_eq!(
-        each(&openai["data"], "id"),
-        set(&[&GEMINI_MODELS, &CODEX_MODELS]),
-        "it has the models of all"
-    );
+    assert_eq!(each(&openai["data"], "id"), set(&[&GEMINI_MODELS, &CODEX_MODELS, &CLAUDE_MODELS]));
     let owner = |id: &str| {
         let data = openai["data"].as_array().unwrap();
         data.iter().find(|model| model["id"] == id).unwrap()["owned_by"].clone()
@@ -84,6 +120,7 @@ async fn the_shared_list_is_told_in_the_language_of_who_asks() {
     let anthropic = get(&url, &[auth, ("anthropic-version", "2023-06-01")]).await.json();
     assert!(anthropic["data"].is_array() && anthropic["has_more"] == false, "{anthropic}");
     assert!(anthropic.get("object").is_none(), "{anthropic}");
+    assert_eq!(each(&anthropic["data"], "id"), set(&[&CLAUDE_MODELS]));
 }
 
 #[tokio::test]
@@ -144,12 +181,15 @@ fn dialect(answer: &Answer) -> &'static str {
     }
 }
 
+/// Method, path, headers; then status and language.
+type Case<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)], u16, &'a str);
+
 #[tokio::test]
 async fn errors_at_the_root_are_in_the_language_of_the_path_or_of_who_asks() {
     let stage = stage().await;
     let auth = stage.gateway.auth()[0];
     let (anthropic, google) = (("anthropic-version", "2023-06-01"), ("x-goog-api-key", "wrong"));
-    let table: [(&str, &str, &[(&str, &str)], u16, &str); 14] = [
+    let table: [Case<'_>; 14] = [
         ("GET", "/v1/models", &[], 401, "openai"),
         ("GET", "/v1/models", &[anthropic], 401, "anthropic"),
         ("GET", "/v1/models", &[google], 401, "gemini"),
@@ -195,7 +235,7 @@ async fn a_provider_that_is_off_leaves_its_paths_to_nobody() {
     let gateway = Gateway::builder().config("[providers.codex]\nenabled = false").start().await.unwrap();
     let list = get(&gateway.at("/v1/models"), &gateway.auth()).await.json();
     assert_eq!(list["object"], "list", "the language does not depend on who is there: {list}");
-    assert!(list["data"].as_array().unwrap().iter().all(|model| model["owned_by"] == "geminicli"), "{list}");
+    assert_eq!(each(&list["data"], "owned_by"), set(&[&["geminicli", "claude"]]), "{list}");
     let answer = post(&gateway.at("/v1/responses"), &gateway.auth(), &json!({})).await;
     assert_eq!(answer.status, 404, "{}", answer.text());
 }

@@ -10,6 +10,7 @@ fn news(store: &Store, path: &str, refresh: &str, mark: &str) -> FileNews {
         path: path.into(),
         digest: store.digest(&format!("{refresh}{mark}")),
         credential,
+        limits: crate::limits::Wanted::default(),
         replaces: None,
         renewed: &["id_token"],
     }

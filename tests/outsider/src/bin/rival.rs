@@ -24,11 +24,10 @@ fn build(mut settings: Settings) -> Result<Arc<dyn Provider>, ConfigError> {
     let acme = (registered["acme"].build)(settings.clone())?;
     let own = |path| Endpoint::post(path, Operation::Vendor("own"), Dialect::Chat);
     let (aliases, endpoints): (&'static [Alias], _) = match claims.as_str() {
-        Some("shared") => (&[Alias::Shared("/v1")], Vec::new()),
+        Some("shared" | "greeted") => (&[Alias::Shared("/v1")], Vec::new()),
         Some("owned") => (&[Alias::Own("/v1")], Vec::new()),
         Some("route") => (&[], vec![own("/v1/chat/completions")]),
         Some("prefix") => (&[Alias::Own("/acme/v1")], Vec::new()),
-        Some("greeted") => (&[Alias::Shared("/v1")], Vec::new()),
         Some("host") => (&[], vec![own("/healthz")]),
         Some("admin") => (&[], vec![own("/admin/accounts")]),
         other => return Err(wrong(format!("claims: {other:?}"))),

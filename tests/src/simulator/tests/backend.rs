@@ -277,6 +277,7 @@ async fn compressed_bodies_and_socket_upgrades_are_answered_as_recorded() {
     assert_eq!(answer.status, 200);
     assert_eq!(simulator.record().last("/responses").unwrap().json()["model"], "gpt-5.5");
     assert_eq!(send("POST", &url, &sent, body).await.unwrap().status, 400, "not zstd at all");
+    simulator.openai().habits(|habits| habits.sockets = false);
     let mut upgrade = borrowed(&headers);
     upgrade.extend([("upgrade", "websocket"), ("connection", "upgrade")]);
     assert_eq!(get(&url, &upgrade).await.status, 426);

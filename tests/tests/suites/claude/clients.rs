@@ -26,8 +26,12 @@ fn cli() -> Option<PathBuf> {
 }
 
 async fn turn(claude: &Path, stage: &Stage, prompt: &str) -> Run {
+    turn_at(claude, stage, "/claude", prompt).await
+}
+
+async fn turn_at(claude: &Path, stage: &Stage, base: &str, prompt: &str) -> Run {
     let program = Program::new(claude).expect("a home can be made");
-    let program = program.env("ANTHROPIC_BASE_URL", stage.gateway.at("/claude"));
+    let program = program.env("ANTHROPIC_BASE_URL", stage.gateway.at(base));
     let program = program.env("ANTHROPIC_AUTH_TOKEN", stage.gateway.key());
     let program =
         program.env("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1").env("CLAUDE_CODE_MAX_RETRIES", "2");
@@ -52,6 +56,16 @@ async fn claude_code_takes_a_turn_with_one_request() {
     assert!(sent.header("user-agent").unwrap().starts_with("claude-cli/"), "{:?}", sent.headers);
     let betas = sent.header("anthropic-beta").unwrap();
     assert!(betas.starts_with("claude-code-20250219,") && betas.ends_with(",oauth-2025-04-20"), "{betas}");
+}
+
+#[tokio::test]
+async fn claude_code_needs_nothing_but_the_address() {
+    let Some(claude) = cli() else { return };
+    let stage = stage("").await;
+    let run = turn_at(&claude, &stage, "", "use TOOL:Bash please").await;
+    assert_eq!(run.code, Some(0), "{}", run.text());
+    assert!(run.stdout.contains(TOOL_OUTPUT), "{}", run.text());
+    stage.expect(&["/v1/messages?beta=true 200"; 2]).await;
 }
 
 #[tokio::test]

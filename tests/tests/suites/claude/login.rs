@@ -5,7 +5,7 @@ use pollux_tests::simulator::Simulator;
 use pollux_tests::simulator::anthropic::{CLIENT_ID, CODE_PAGE};
 use url::Url;
 
-use super::super::owner::{accounts, gateway, wait_only};
+use super::super::owner::{LIMIT, accounts, gateway, wait_only};
 use super::super::visitor::{Login, PAGES, heading, parameter};
 use super::MESSAGES;
 
@@ -84,6 +84,21 @@ async fn plain_clients_may_bring_the_code_by_the_callback() {
     let sent = simulator.record().last("/oauth/token").unwrap();
     assert_eq!(sent.json()["state"], parameter(&back, "state"), "the vendor wants it back");
     assert_eq!((simulator.anthropic().tally().exchanges, simulator.anthropic().tally().refreshes), (1, 0));
+}
+
+#[tokio::test]
+async fn a_code_pasted_into_a_terminal_connects_the_account() {
+    let (simulator, gateway, _) = scene().await;
+    let mut session = gateway.session(&["login", "claude", "--no-browser"]).unwrap();
+    assert!(session.log.wait_for("/cai/oauth/authorize?", LIMIT).await, "{}", session.log.text());
+    let address = session.log.lines().into_iter().find(|line| line.contains("/authorize?")).unwrap();
+    let login =
+        Login { authorize: Url::parse(&address).unwrap(), cookie: String::new(), set_cookie: String::new() };
+    let code = shown(&login.allow("ada").await).await;
+    session.type_line(&code).unwrap();
+    assert_eq!(session.wait(LIMIT).await, Some(0), "{}", session.log.text());
+    serves(&gateway, &simulator).await;
+    assert_eq!(simulator.anthropic().tally().exchanges, 1);
 }
 
 #[tokio::test]

@@ -47,7 +47,9 @@ fn program(gemini: &Path, stage: &kit::Stage, mode: Mode, base: &str, key: &str,
 }
 
 async fn turn(gemini: &Path, stage: &Stage, mode: Mode, prompt: &str) -> Run {
-    let program = program(gemini, stage, mode, "/geminicli", stage.gateway.key(), prompt);
+    // At the root as well as below the prefix.
+    let base = if matches!(mode, Mode::TokenFile) { "" } else { "/geminicli" };
+    let program = program(gemini, stage, mode, base, stage.gateway.key(), prompt);
     play(program.arg("-m").arg("gemini-2.5-flash").arg("--yolo")).await
 }
 

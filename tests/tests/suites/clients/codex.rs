@@ -171,6 +171,8 @@ async fn codex_that_prefers_sockets_falls_back_to_http_at_once() {
 async fn codex_with_a_login_sends_compressed_bodies_and_reads_our_models() {
     let Some(codex) = cli() else { return };
     let stage = Stage::set().await;
+    // Only without a socket it sends bodies at all.
+    stage.simulator.openai().habits(|habits| habits.sockets = false);
     // A login whose access token is our key: the CLI then talks as it does to its vendor.
     let account = stage.simulator.openai().account("bob");
     let login = json!({
@@ -195,5 +197,7 @@ async fn codex_with_a_login_sends_compressed_bodies_and_reads_our_models() {
     assert!(run.stdout.contains("PONG-7731"), "{}", run.text());
     let log = stage.gateway.log();
     assert!(log.contains("/codex/v1/models?client_version=0.169.0"), "{}", log.text());
-    assert_eq!(stage.simulator.record().count("/backend-api/codex/responses"), 1);
+    let requests = stage.simulator.record().on("/backend-api/codex/responses");
+    let methods: Vec<_> = requests.iter().map(|one| one.method.as_str()).collect();
+    assert_eq!(methods, ["GET", "POST"]);
 }
