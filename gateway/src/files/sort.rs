@@ -32,7 +32,8 @@ struct Taker<'a> {
 
 /// The words that stand for a provider in names.
 pub fn words(provider: &dyn Provider) -> impl Iterator<Item = &'static str> {
-    [provider.descriptor().id].into_iter().chain(provider.nicknames().iter().copied())
+    let about = provider.descriptor();
+    [about.id, about.kind].into_iter()
 }
 
 /// Finds the provider whose file it is. The content decides; where it leaves a choice, the folder's name, then the

@@ -70,15 +70,13 @@ fn list(owners: &[&Owner], wanted: Option<&str>, call: &Call) -> Answer {
             }
         }
     }
-    let body = match wanted {
+    let body = match wanted.map(|wanted| (wanted, models.iter().find(|model| model.id == wanted))) {
         None => models_list(dialect, &models),
-        Some(wanted) => {
-            let Some(model) = models.iter().find(|model| model.id == wanted) else {
-                let known: Vec<&str> = models.iter().map(|model| model.id).collect();
-                let fault = Fault { status: 404, ..Fault::unknown_model(dialect, wanted, &known) };
-                return fault_answer(call, &fault);
-            };
-            model_object(dialect, model)
+        Some((_, Some(model))) => model_object(dialect, model),
+        Some((wanted, None)) => {
+            let known: Vec<&str> = models.iter().map(|model| model.id).collect();
+            let unknown = Fault::unknown_model(dialect, wanted, &known);
+            return fault_answer(call, &Fault { status: 404, ..unknown });
         }
     };
     Answer { status: StatusCode::OK, headers: HeaderMap::new(), body: Body::Whole(body) }

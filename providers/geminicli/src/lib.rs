@@ -64,9 +64,6 @@ impl Provider for GeminiCli {
     fn recognise(&self, file: &Value) -> Recognition {
         account::recognise(file)
     }
-    fn nicknames(&self) -> &'static [&'static str] {
-        &["gemini"]
-    }
     fn export(&self, credential: &Credential, file: &mut Value) {
         account::export(credential, file);
     }

@@ -7,7 +7,6 @@ use std::path::PathBuf;
 #[derive(Debug)]
 struct Vendor {
     about: Descriptor,
-    nicknames: &'static [&'static str],
 }
 
 impl Provider for Vendor {
@@ -29,17 +28,14 @@ impl Provider for Vendor {
             None => Recognition::Foreign,
         }
     }
-    fn nicknames(&self) -> &'static [&'static str] {
-        self.nicknames
-    }
     fn export(&self, _credential: &Credential, _file: &mut Value) {}
 }
 
-fn vendor(id: &'static str, nicknames: &'static [&'static str]) -> Arc<dyn Provider> {
+fn vendor(id: &'static str, kind: &'static str) -> Arc<dyn Provider> {
     let about = Descriptor {
         id,
         title: id,
-        kind: id,
+        kind,
         dialects: &[],
         operations: &[],
         models: Vec::new(),
@@ -50,12 +46,12 @@ fn vendor(id: &'static str, nicknames: &'static [&'static str]) -> Arc<dyn Provi
         login: None,
         single_use_refresh: false,
     };
-    Arc::new(Vendor { about, nicknames })
+    Arc::new(Vendor { about })
 }
 
 /// What becomes of a file at `place`: its provider, with a `!` where name and content disagree, or the reason.
 fn sorted(place: &str, file: &Value) -> Result<String, String> {
-    let providers = [vendor("acme", &["ac"]), vendor("bolt", &[])];
+    let providers = [vendor("acme", "ac"), vendor("bolt", "bolt")];
     let (folder, stem) = match place.split_once('/') {
         Some((folder, stem)) => (Some(folder.to_owned()), stem),
         None => (None, place),

@@ -129,7 +129,7 @@ fn every_bad_value_elsewhere_names_its_place_and_what_was_expected() {
             "pool",
             "order",
             "[\"nobody\"]",
-            "expected a list of providers, each once, of these: codex, geminicli, my-vendor, found [\"nobody\"]".into(),
+            "expected a list of providers, each once, of these: claude, codex, geminicli, my-vendor, found [\"nobody\"]".into(),
         ),
         ("pool", "acquire_timeout", "0", duration("0")),
         ("pool", "refresh", "\"maybe\"", "expected true or false, found \"maybe\"".into()),
@@ -243,7 +243,7 @@ fn what_is_wrong_as_a_whole_is_named_too() {
         (
             format!("{KEY}[providers.gemini]\n"),
             "config.toml: [providers.gemini] no such provider is linked into this binary; \
-             linked: codex, geminicli, my-vendor"
+             linked: claude, codex, geminicli, my-vendor"
                 .to_owned(),
         ),
         (
@@ -300,7 +300,7 @@ fn a_mistake_in_the_environment_names_the_variable() {
         (
             "POLLUX__PROVIDERS__NONE__PROXY",
             "",
-            "[providers.none] no such provider is linked into this binary; linked: codex, geminicli, my-vendor",
+            "[providers.none] no such provider is linked into this binary; linked: claude, codex, geminicli, my-vendor",
         ),
     ] {
         let given = Given::file(KEY).variables(&[(name, value)]);
