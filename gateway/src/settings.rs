@@ -53,7 +53,6 @@ pub struct Settings {
 /// `[basic]`.
 #[expect(clippy::struct_excessive_bools, reason = "each is a key of its own in the file")]
 #[derive(Clone)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct Basic {
     /// Address to listen on.
     pub listen_addr: IpAddr,
