@@ -177,6 +177,7 @@ mod tests {
             .flat_map(|(path, methods)| {
                 methods.into_iter().map(move |(method, _)| (path.to_owned(), method.to_string()))
             })
+            .chain(crate::usage::ADMIN_PATHS.map(|path| (path.to_owned(), "GET".to_owned())))
             .collect();
         assert_eq!(described, mounted);
     }

@@ -41,5 +41,6 @@ mod stream;
 pub mod takeover;
 mod token;
 mod upstream;
+mod usage;
 
 pub use run::run;

@@ -5,7 +5,8 @@ mod recent;
 use crate::{pool::Standing, relay::Service};
 use pollux_sdk::{Effect, Next, Scope, Usage, Verdict};
 use prometheus::{
-    Encoder, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder,
+    Encoder, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry,
+    TextEncoder,
 };
 use recent::Recent;
 use std::{
@@ -36,6 +37,7 @@ pub struct Metrics {
     resting: IntGaugeVec,
     accounts: IntGaugeVec,
     quota: GaugeVec,
+    usage_lost: IntCounter,
     recent: Recent,
 }
 
@@ -64,6 +66,11 @@ impl Metrics {
             &["provider", "account", "window"],
         )?;
         registry.register(Box::new(quota.clone()))?;
+        let usage_lost = IntCounter::new(
+            "pollux_usage_records_lost_total",
+            "Requests whose use could not be recorded, as too many waited for the database.",
+        )?;
+        registry.register(Box::new(usage_lost.clone()))?;
         let sockets = counter(
             "pollux_websocket_closes_total",
             "WebSockets closed, by who ended them and with which code.",
@@ -127,6 +134,7 @@ impl Metrics {
                 &["provider", "state"],
             )?,
             quota,
+            usage_lost,
             recent: Recent::default(),
             registry,
         })
@@ -210,14 +218,24 @@ impl Metrics {
     /// An answer's tokens.
     pub fn tokens(&self, provider: &str, usage: &Usage) {
         for (kind, count) in [
-            ("input", usage.input),
+            ("input", Some(usage.input)),
             ("cache_read", usage.cache_read),
             ("cache_write", usage.cache_write),
-            ("output", usage.output),
+            ("output", Some(usage.output)),
             ("reasoning", usage.reasoning),
         ] {
-            self.tokens.with_label_values(&[provider, kind]).inc_by(count);
+            self.tokens.with_label_values(&[provider, kind]).inc_by(count.unwrap_or(0));
         }
+    }
+
+    /// The use of a request could not be recorded.
+    pub fn usage_lost(&self) {
+        self.usage_lost.inc();
+    }
+
+    /// How many were lost so.
+    pub fn usage_records_lost(&self) -> u64 {
+        self.usage_lost.get()
     }
 
     /// The text of a scrape. What stands in the pools is read now.

@@ -105,6 +105,7 @@ impl Relay {
             };
             story.attempts += 1;
             grant.label().clone_into(&mut story.credential);
+            story.account = Some(grant.id());
             match self.attempt(grant, story).await {
                 Ok(Outcome::Done(answer)) => {
                     story.metrics().served(self.service.id());

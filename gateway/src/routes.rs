@@ -11,7 +11,7 @@ use crate::{
     relay::Service,
     resource,
     serve::{self, Context},
-    token,
+    token, usage,
 };
 use actix_web::{HttpRequest, HttpResponse, Resource, http::Method, web};
 use pollux_dialect::{Dialect, knocks};
@@ -21,6 +21,7 @@ use table::callback_paths;
 /// Mounts everything.
 pub fn mount(app: &mut web::ServiceConfig, context: &Arc<Context>, table: &Table) {
     operator::mount(app, context);
+    usage::mount(app, context);
     token::mount(app, context);
     let paths: BTreeSet<&String> = table.keys().map(|(path, _)| path).collect();
     for path in paths {

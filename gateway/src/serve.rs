@@ -53,6 +53,7 @@ pub async fn serve(
         (story.status, story.verdict) = (refusal.status, word);
         fault(dialect, refusal, &id)
     };
+    story.aside = matches!(first.endpoint.operation, Operation::Models | Operation::Local(_));
     let open = first.endpoint.open && matches!(first.endpoint.operation, Operation::Local(_));
     if !open && let Err(refusal) = context.admit(&request, first.root) {
         return refuse(story, "unauthorized", &refusal);

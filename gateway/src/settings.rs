@@ -10,8 +10,10 @@ mod read;
 mod section;
 mod show;
 mod units;
+mod usage;
 
 pub use crate::pool::Strategy;
+use crate::usage::{Keep, PriceList, Subscriptions};
 pub use environment::Environment;
 pub use first_run::welcome;
 pub use legacy::{Table as LegacyTable, tables as legacy_tables};
@@ -38,6 +40,8 @@ pub struct Settings {
     pub pool: Pool,
     /// Waiting for vendors.
     pub upstream: Upstream,
+    /// Recording what was used.
+    pub usage: Usage,
     /// One entry per linked provider, enabled or not.
     pub providers: BTreeMap<String, ProviderSettings>,
     /// What the operator should know at start though it is no error.
@@ -49,7 +53,6 @@ pub struct Settings {
 /// `[basic]`.
 #[expect(clippy::struct_excessive_bools, reason = "each is a key of its own in the file")]
 #[derive(Clone)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct Basic {
     /// Address to listen on.
     pub listen_addr: IpAddr,
@@ -132,6 +135,19 @@ pub struct Upstream {
     pub socket_idle_timeout: Duration,
     /// Between two pings of a socket's ends.
     pub socket_ping_interval: Duration,
+}
+
+/// `[usage]`.
+#[derive(Debug, Clone)]
+pub struct Usage {
+    /// Whether it is recorded.
+    pub enabled: bool,
+    /// How long it is kept.
+    pub keep: Keep,
+    /// What tokens cost.
+    pub prices: PriceList,
+    /// What plans cost.
+    pub subscriptions: Subscriptions,
 }
 
 /// How log lines look.

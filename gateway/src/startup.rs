@@ -18,6 +18,7 @@ use crate::{
     settings::{Basic, Settings},
     store::{Opening, Row, Store, StoreError},
     takeover,
+    usage::{Recorder, Writer},
 };
 use pollux_sdk::{Provider, Redirect, Secret};
 use std::{
@@ -74,8 +75,12 @@ impl Gateway {
         }
         let (clerk, files) = Clerk::new(&settings.pool, store.clone(), &services);
         tasks.spawn(clerk.run(stopping.clone()));
-        tasks.spawn(loopback_task.run(Arc::clone(&logins), stopping));
+        tasks.spawn(loopback_task.run(Arc::clone(&logins), stopping.clone()));
         reopen(&store, &services, &loopback).await?;
+        let (inbox, writer) = Writer::new(store.clone(), settings.usage.keep, Arc::clone(&metrics));
+        let inbox = settings.usage.enabled.then_some(inbox);
+        let usage = Arc::new(Recorder::new(inbox, settings.usage.prices.clone(), Arc::clone(&metrics)));
+        tasks.spawn(writer.run(stopping.clone()));
         let context = Arc::new(Context {
             key: Key::new(&basic.pollux_key),
             admin_key: basic.admin_key.as_ref().map(Key::new),
@@ -86,6 +91,7 @@ impl Gateway {
             phase: watch::Sender::new(Phase::Serving),
             running: Arc::default(),
             metrics,
+            usage,
             began: std::time::Instant::now(),
             settings: Arc::clone(&settings),
         });

@@ -21,6 +21,7 @@ mod seal;
 mod spent;
 #[cfg(test)]
 mod tests;
+mod usage;
 mod vault;
 
 pub use error::StoreError;
@@ -28,6 +29,10 @@ pub use files::{FileNews, FileRow};
 pub use logins::LoginRow;
 pub use older::{Inherited, OlderRow, OlderTable, back_up_older, read_older};
 pub use row::{Newcomer, Row, State, TokenHash};
+pub use usage::{
+    Common, DAY, Dimension, Filter, Group, HOUR, Horizons, Measures, Outcome, Part, Query, Source, Statuses,
+    UsageRow,
+};
 
 use location::{Claim, Location};
 use pollux_migration::{Migrator, MigratorTrait};

@@ -1,6 +1,6 @@
 //! The story of one request: collected on its way, told in one log line when the last byte has left.
 
-use crate::{metrics::Metrics, serve::Busy};
+use crate::{metrics::Metrics, serve::Busy, usage::Used};
 use pollux_sdk::Usage;
 use std::{fmt, time::Instant};
 
@@ -17,6 +17,10 @@ pub struct Story {
     pub model: String,
     /// Label of the credential that served, or was tried last.
     pub credential: String,
+    /// Its id.
+    pub account: Option<i64>,
+    /// Whose key the request came with; `None` is the owner's.
+    pub key: Option<String>,
     /// Attempts made.
     pub attempts: u32,
     /// How it ended, in one word.
@@ -29,6 +33,8 @@ pub struct Story {
     first_byte: Option<Instant>,
     /// Language of the route.
     pub dialect: &'static str,
+    /// A list or a side call: nothing that uses anything.
+    pub aside: bool,
     /// Which answer of a socket it is.
     pub turn: Option<u64>,
     /// The code with which a socket was closed.
@@ -46,6 +52,8 @@ impl Story {
             provider: "",
             model: String::new(),
             credential: String::new(),
+            account: None,
+            key: None,
             attempts: 0,
             // Dropped before anybody said otherwise: nobody waits for it any more.
             verdict: "client_gone",
@@ -54,6 +62,7 @@ impl Story {
             began: Instant::now(),
             first_byte: None,
             dialect: "",
+            aside: false,
             turn: None,
             close: None,
             untold: false,
@@ -93,6 +102,21 @@ impl Drop for Story {
         if let Some(usage) = &self.usage {
             metrics.tokens(self.provider, usage);
         }
+        self.busy.usage().note(&Used {
+            request_id: &self.id,
+            key: self.key.as_deref(),
+            provider: self.provider,
+            account: self.account,
+            model: &self.model,
+            dialect: self.dialect,
+            aside: self.aside,
+            status: self.status,
+            verdict: self.verdict,
+            attempts: self.attempts,
+            first_byte: self.first_byte.map(since),
+            duration: since(now),
+            usage: self.usage,
+        });
         tracing::info!(
             target: "pollux::request",
             request_id = %self.id,
@@ -108,7 +132,7 @@ impl Drop for Story {
             first_byte_ms = self.first_byte.map(millis),
             total_ms = millis(now),
             tokens_in = self.usage.map(|usage| usage.input),
-            tokens_cached = self.usage.map(|usage| usage.cache_read),
+            tokens_cached = self.usage.and_then(|usage| usage.cache_read),
             tokens_out = self.usage.map(|usage| usage.output),
             "request served"
         );

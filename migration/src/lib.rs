@@ -7,6 +7,7 @@ mod m0001_accounts;
 mod m0002_readings;
 mod m0003_limits;
 mod m0004_files;
+mod m0005_usage;
 
 pub use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
@@ -22,6 +23,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0002_readings::Step),
             Box::new(m0003_limits::Step),
             Box::new(m0004_files::Step),
+            Box::new(m0005_usage::Step),
         ]
     }
 }

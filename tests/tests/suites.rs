@@ -46,5 +46,9 @@ mod suites {
     mod storage;
     mod streams;
     mod surfaces;
+    mod usage;
+    mod usage_dialects;
+    mod usage_durable;
+    mod usage_report;
     mod visitor;
 }

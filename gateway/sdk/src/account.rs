@@ -19,7 +19,7 @@ pub struct Credential {
     pub refresh: Option<Secret>,
     /// End of `access`; `None` means it does not expire.
     pub expires_at: Option<SystemTime>,
-    /// What only the provider reads: project, plan, its own client. Secrets are fine here.
+    /// What only the provider reads (but `plan` and `tier`): project, its own client. Secrets are fine here.
     #[serde(default)]
     pub extra: Map<String, Value>,
 }
@@ -50,6 +50,11 @@ impl Credential {
     /// A text member of `extra`.
     pub fn extra(&self, key: &str) -> Option<&str> {
         self.extra.get(key)?.as_str()
+    }
+    /// What the vendor calls the account's plan, the finer word first: the members `tier` and `plan` of `extra`, which
+    /// the host reads too, as plans have prices.
+    pub fn plans(&self) -> impl Iterator<Item = &str> {
+        ["tier", "plan"].into_iter().filter_map(|name| self.extra(name))
     }
     /// The access token.
     ///

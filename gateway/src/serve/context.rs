@@ -1,7 +1,7 @@
 use super::choice;
 use crate::{
     auth::Key, files::Files, local, login::Logins, metrics::Metrics, relay::Service, settings::Settings,
-    store::Store,
+    store::Store, usage::Recorder,
 };
 use actix_web::HttpRequest;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -39,6 +39,8 @@ pub struct Context {
     pub running: Arc<AtomicUsize>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// What is recorded of each request.
+    pub usage: Arc<Recorder>,
     /// When the server began.
     pub began: Instant,
 }
@@ -59,9 +61,15 @@ pub enum Phase {
 pub struct Busy {
     running: Arc<AtomicUsize>,
     metrics: Arc<Metrics>,
+    usage: Arc<Recorder>,
 }
 
 impl Busy {
+    /// What is recorded of each request.
+    pub fn usage(&self) -> &Recorder {
+        &self.usage
+    }
+
     /// What is counted.
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
@@ -78,7 +86,11 @@ impl Context {
     /// Counts a request.
     pub fn busy(&self) -> Busy {
         self.running.fetch_add(1, Ordering::AcqRel);
-        Busy { running: Arc::clone(&self.running), metrics: Arc::clone(&self.metrics) }
+        Busy {
+            running: Arc::clone(&self.running),
+            metrics: Arc::clone(&self.metrics),
+            usage: Arc::clone(&self.usage),
+        }
     }
 
     /// Whether the server is going down.

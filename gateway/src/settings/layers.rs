@@ -6,7 +6,7 @@ use std::{
 };
 
 const DEFAULT: &str = include_str!("../../../config/default.toml");
-pub(super) const SECTIONS: [&str; 4] = ["basic", "pool", "upstream", "providers"];
+pub(super) const SECTIONS: [&str; 5] = ["basic", "pool", "upstream", "usage", "providers"];
 
 /// The sources, merged. Every leaf carries where it came from; none is the defaults.
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 
 use super::{
     Basic, LogFormat, Onboarding, Pool, Problem, Settings, SettingsError, Sources, Strategy, Upstream,
-    first_run::random_key, layers::Layers, providers, section::Section,
+    first_run::random_key, layers::Layers, providers, section::Section, usage,
 };
 use pollux_sdk::Secret;
 use std::net::IpAddr;
@@ -13,11 +13,12 @@ pub(super) fn settings(layers: &Layers, sources: Sources<'_>) -> Result<Settings
     let basic = basic(layers, sources, &mut problems, &mut notes);
     let pool = pool(layers, sources.linked, &mut problems);
     let upstream = upstream(layers, &mut problems);
+    let usage = usage::read(layers, &mut problems);
     let providers = providers::read(layers, sources.linked, &mut problems);
-    match (basic, pool, upstream) {
-        (Some(basic), Some(pool), Some(upstream)) if problems.is_empty() => {
+    match (basic, pool, upstream, usage) {
+        (Some(basic), Some(pool), Some(upstream), Some(usage)) if problems.is_empty() => {
             let news = layers.news.clone();
-            Ok(Settings { basic, pool, upstream, providers, notes, news })
+            Ok(Settings { basic, pool, upstream, usage, providers, notes, news })
         }
         _ => Err(SettingsError { problems }),
     }

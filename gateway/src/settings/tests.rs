@@ -72,6 +72,31 @@ model_list = ["gpt-5.2-codex"]
 }
 
 #[test]
+fn prices_of_all_sources_hold_the_nearest_first() {
+    let text = "[basic]\npollux_key = \"k\"\n[[usage.prices]]\nmodels = [\"gpt-5.5\"]\ninput = 1\noutput = 2.5\n\
+                [usage.subscriptions.codex]\nplus = 19.5\nteam = 30\n";
+    let usage = Given::file(text).load().unwrap().usage;
+    let mine = usage.prices.find("gpt-5.5").copied();
+    assert!(mine.is_some() && usage.prices.find("gemini-2.5-pro").is_some());
+    assert_eq!(usage.subscriptions.monthly("codex", "plus"), Some(19.5));
+    assert_eq!(usage.subscriptions.monthly("codex", "team"), Some(30.0));
+    assert_eq!(usage.subscriptions.monthly("codex", "pro"), Some(200.0), "compiled in");
+    assert_eq!(usage.keep.requests, std::time::Duration::from_hours(30 * 24));
+
+    let environment = [
+        ("POLLUX__BASIC__POLLUX_KEY", "k"),
+        ("POLLUX__USAGE__PRICES", r#"[{"models": ["gpt-5.5"], "input": 1, "output": 2.5}]"#),
+        ("POLLUX__USAGE__SUBSCRIPTIONS__CODEX__PLUS", "18.25"),
+        ("POLLUX__USAGE__KEEP_RAW", "12h"),
+        ("POLLUX__USAGE__ENABLED", "false"),
+    ];
+    let usage = Given::nothing().variables(&environment).load().unwrap().usage;
+    assert_eq!(usage.prices.find("gpt-5.5").copied(), mine);
+    assert_eq!(usage.subscriptions.monthly("codex", "plus"), Some(18.25));
+    assert_eq!((usage.keep.requests, usage.enabled), (std::time::Duration::from_hours(12), false));
+}
+
+#[test]
 fn the_example_file_loads() {
     let text = include_str!("../../../config/config.toml.example");
     assert_eq!(

@@ -11,7 +11,7 @@ use super::{
     turn::Turn,
 };
 use crate::{
-    pool::{Standing, Wish},
+    pool::{Grant, Standing, Wish},
     relay::{Answer, Body, Relay, Service},
     serve::{Context, Phase, unserved},
     story::Story,
@@ -189,7 +189,7 @@ impl Line {
         if choosy && out && refusal.is_none() && state.turns.is_empty() {
             return if continues { Admitted::Spent } else { Admitted::Elsewhere };
         }
-        let mut story = self.turn_story(&call, state.grant.label());
+        let mut story = self.turn_story(&call, Some(&state.grant));
         let mut refuse = |word, refusal: &Fault| {
             (story.status, story.verdict) = (refusal.status, word);
             Admitted::Refused(refusal.frame(dialect))
@@ -219,13 +219,17 @@ impl Line {
         Admitted::Pass(sent)
     }
 
-    fn turn_story(&self, call: &Call, label: &str) -> Story {
+    fn turn_story(&self, call: &Call, grant: Option<&Grant>) -> Story {
         self.count.set(self.count.get() + 1);
         let id = format!("{}/{}", self.story.id, self.count.get());
         let mut story = Story::begin(id, self.story.route.clone(), self.context.busy());
         (story.provider, story.dialect) = (self.story.provider, self.story.dialect);
         story.model.clone_from(&call.model);
-        label.clone_into(&mut story.credential);
+        story.key.clone_from(&self.story.key);
+        if let Some(grant) = grant {
+            grant.label().clone_into(&mut story.credential);
+            story.account = Some(grant.id());
+        }
         (story.attempts, story.status, story.turn) = (1, 200, Some(self.count.get()));
         story
     }
@@ -235,7 +239,7 @@ impl Line {
         let model = Payload::new(text.clone()).text("model").map(String::from).unwrap_or_default();
         let call = Arc::new(call_for(&self.call, model.clone(), Payload::default()));
         let wish = Wish { model, ..self.wish.clone() };
-        let mut story = self.turn_story(&call, "");
+        let mut story = self.turn_story(&call, None);
         let answer = Relay::new(Arc::clone(&self.service), call, wish).open(&mut story).await;
         match answer {
             Answer { body: Body::Socket(opened), .. } => {

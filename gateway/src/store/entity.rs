@@ -138,6 +138,58 @@ pub mod vault {
     impl ActiveModelBehavior for ActiveModel {}
 }
 
+pub mod usage_request {
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+    #[sea_orm(table_name = "usage_request")]
+    pub struct Model {
+        #[sea_orm(primary_key)]
+        pub id: i64,
+        pub request_id: String,
+        pub at: i64,
+        pub key_id: String,
+        pub provider: String,
+        pub account_id: Option<i64>,
+        pub model: Option<String>,
+        pub dialect: String,
+        pub status: Option<i64>,
+        pub verdict: String,
+        pub outcome: String,
+        pub attempts: i64,
+        pub first_byte_ms: Option<i64>,
+        pub duration_ms: i64,
+        pub input: Option<i64>,
+        pub cache_read: Option<i64>,
+        pub cache_write: Option<i64>,
+        pub output: Option<i64>,
+        pub reasoning: Option<i64>,
+        pub cost_nanos: Option<i64>,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+pub mod usage_mark {
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+    #[sea_orm(table_name = "usage_mark")]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub name: String,
+        pub value: i64,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
 pub mod source_file {
     use sea_orm::entity::prelude::*;
 

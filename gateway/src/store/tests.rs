@@ -6,6 +6,7 @@ mod older;
 mod opening;
 mod refresh;
 mod rests;
+mod usage;
 
 use super::*;
 use crate::limits::Wanted;

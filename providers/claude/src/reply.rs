@@ -59,17 +59,21 @@ impl Messages {
             return;
         }
         let known = self.summary.usage.unwrap_or_default();
-        let cache_read = count("cache_read_input_tokens").unwrap_or(known.cache_read);
-        let cache_write = count("cache_creation_input_tokens").unwrap_or(known.cache_write);
-        let plain = known.input.saturating_sub(known.cache_read.saturating_add(known.cache_write));
+        let cache_read = count("cache_read_input_tokens").or(known.cache_read);
+        let cache_write = count("cache_creation_input_tokens").or(known.cache_write);
+        let of_cache = |read: Option<u64>, written: Option<u64>| {
+            read.unwrap_or_default().saturating_add(written.unwrap_or_default())
+        };
+        let plain = known.input.saturating_sub(of_cache(known.cache_read, known.cache_write));
         // The vendor's `input_tokens` leaves out what the cache had to do with.
         let plain = count("input_tokens").unwrap_or(plain);
         self.summary.usage = Some(Usage {
-            input: plain.saturating_add(cache_read).saturating_add(cache_write),
+            input: plain.saturating_add(of_cache(cache_read, cache_write)),
             cache_read,
             cache_write,
             output: count("output_tokens").unwrap_or(known.output),
-            reasoning: 0,
+            // It is in the output, and nobody says how much of it.
+            reasoning: None,
         });
     }
 }

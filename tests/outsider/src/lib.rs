@@ -110,9 +110,9 @@ fn told(usage: &Value) -> Option<Usage> {
     let count = |path: &str| usage.pointer(path).and_then(Value::as_u64);
     Some(Usage {
         input: count("/prompt_tokens")?,
-        cache_read: count("/prompt_tokens_details/cached_tokens").unwrap_or(0),
-        cache_write: 0,
+        cache_read: count("/prompt_tokens_details/cached_tokens"),
+        cache_write: None,
         output: count("/completion_tokens")?,
-        reasoning: count("/completion_tokens_details/reasoning_tokens").unwrap_or(0),
+        reasoning: count("/completion_tokens_details/reasoning_tokens"),
     })
 }

@@ -85,9 +85,10 @@ fn summaries(subject: &Subject) -> Finding {
         ensure!(told == usage, "`{name}` tells the usage {told:?}, not {usage:?}");
         ensure!(summary.id == sample.id, "`{name}` tells the id {:?}, not {:?}", summary.id, sample.id);
         let Some(usage) = told else { continue };
-        let cached = usage.cache_read.saturating_add(usage.cache_write) <= usage.input;
+        let part = |part: Option<u64>| part.unwrap_or(0);
+        let cached = part(usage.cache_read).saturating_add(part(usage.cache_write)) <= usage.input;
         ensure!(
-            cached && usage.reasoning <= usage.output,
+            cached && part(usage.reasoning) <= usage.output,
             "`{name}`: a part is more than the whole in {usage:?}"
         );
     }

@@ -79,10 +79,10 @@ pub(super) struct EventSample {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct UsageSample {
     pub(super) input: u64,
-    pub(super) cache_read: u64,
-    pub(super) cache_write: u64,
+    pub(super) cache_read: Option<u64>,
+    pub(super) cache_write: Option<u64>,
     pub(super) output: u64,
-    pub(super) reasoning: u64,
+    pub(super) reasoning: Option<u64>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -106,13 +106,18 @@ async fn schemathesis_finds_the_admin_api_as_its_document_says() {
         .await;
     }
     wait_all(&gateway, 3, "active").await;
-    let run = Program::new(schemathesis).unwrap();
-    let run = run.arg("run").arg(gateway.at("/admin/openapi.json"));
-    let run = run.arg("--header").arg(format!("Authorization: Bearer {}", gateway.admin_key()));
-    // Half of the cases break the document's own rules, and must be refused for it.
-    let run = run.arg("--mode").arg("all").arg("--checks").arg("all").arg("--max-examples").arg("25");
-    let run = run.arg("--seed").arg("7").arg("--no-color").run(PATIENCE).await.unwrap();
-    assert_eq!(run.code, Some(0), "{}", run.text());
+    let times = ["--include-path-regex", "^/admin/usage", "--exclude-checks", "positive_data_acceptance"];
+    // That one time comes before another is no rule that the document could state.
+    for chosen in [&["--exclude-path-regex", "^/admin/usage"][..], &times] {
+        let run = Program::new(&schemathesis).unwrap();
+        let run = run.arg("run").arg(gateway.at("/admin/openapi.json"));
+        let run = run.arg("--header").arg(format!("Authorization: Bearer {}", gateway.admin_key()));
+        // Half of the cases break the document's own rules, and must be refused for it.
+        let run = run.arg("--mode").arg("all").arg("--checks").arg("all").arg("--max-examples").arg("25");
+        let run = chosen.iter().fold(run, Program::arg);
+        let run = run.arg("--seed").arg("7").arg("--no-color").run(PATIENCE).await.unwrap();
+        assert_eq!(run.code, Some(0), "{}", run.text());
+    }
     assert!(!gateway.log().contains("panicked"), "{}", gateway.log().text());
     // It is still at work, whatever became of the accounts.
     assert!(matches!(ask(&gateway, "codex", "AFTER").await.status, 200 | 429 | 502 | 503));

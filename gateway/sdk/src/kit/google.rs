@@ -179,10 +179,10 @@ pub fn usage(raw: &[u8]) -> Option<Usage> {
     count("promptTokenCount").or(count("candidatesTokenCount")).or(count("totalTokenCount"))?;
     Some(Usage {
         input: sum(count("promptTokenCount"), count("toolUsePromptTokenCount")),
-        cache_read: count("cachedContentTokenCount").unwrap_or(0),
-        cache_write: 0,
+        cache_read: count("cachedContentTokenCount"),
+        cache_write: None,
         output: sum(count("candidatesTokenCount"), count("thoughtsTokenCount")),
-        reasoning: count("thoughtsTokenCount").unwrap_or(0),
+        reasoning: count("thoughtsTokenCount"),
     })
 }
 

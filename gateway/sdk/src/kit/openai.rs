@@ -53,12 +53,12 @@ pub fn learn(summary: &mut Summary, event: &Bytes) {
     let Some(response) = Payload::new(event.clone()).child("response") else { return };
     summary.id = response.text("id").map(Cow::into_owned);
     let usage = response.value("usage");
-    let count = |path: &str| usage.pointer(path).and_then(Value::as_u64).unwrap_or_default();
+    let count = |path: &str| usage.pointer(path).and_then(Value::as_u64);
     summary.usage = usage.is_object().then(|| Usage {
-        input: count("/input_tokens"),
+        input: count("/input_tokens").unwrap_or_default(),
         cache_read: count("/input_tokens_details/cached_tokens"),
         cache_write: count("/input_tokens_details/cache_write_tokens"),
-        output: count("/output_tokens"),
+        output: count("/output_tokens").unwrap_or_default(),
         reasoning: count("/output_tokens_details/reasoning_tokens"),
     });
 }

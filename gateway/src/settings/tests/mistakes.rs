@@ -227,7 +227,7 @@ fn local_mode_wants_a_loopback_address_and_no_key() {
 
 #[test]
 fn what_is_wrong_as_a_whole_is_named_too() {
-    let sections = "basic, pool, upstream, providers";
+    let sections = "basic, pool, upstream, usage, providers";
     for (text, message) in [
         (
             "pollux_key = \"k\"\n".to_owned(),
@@ -291,8 +291,12 @@ fn a_mistake_in_the_environment_names_the_variable() {
             "gpt-5.5",
             r#"[providers.codex] model_list: expected a list as JSON such as ["a", "b"]"#,
         ),
-        ("POLLUX__SPEED", "9", "speed: stands outside of a section (basic, pool, upstream, providers)"),
-        ("POLLUX__", "9", ": stands outside of a section (basic, pool, upstream, providers)"),
+        (
+            "POLLUX__SPEED",
+            "9",
+            "speed: stands outside of a section (basic, pool, upstream, usage, providers)",
+        ),
+        ("POLLUX__", "9", ": stands outside of a section (basic, pool, upstream, usage, providers)"),
         (
             "POLLUX__PROVIDERS__NONE__PROXY",
             "",

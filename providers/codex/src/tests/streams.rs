@@ -43,7 +43,7 @@ fn recorded_streams_are_read_alike_with_and_without_event_names() {
         let usage = summary.usage.unwrap();
         assert_eq!(
             (usage.input, usage.cache_read, usage.cache_write, usage.output, usage.reasoning),
-            (120, 100, 7, 30, 20)
+            (120, Some(100), Some(7), 30, Some(20))
         );
         let windows = vec![window(300, 0.375, 1_795_000_060), window(10_080, 0.12, 1_795_006_000)];
         assert_eq!(summary.quota, Some(Quota { windows }));

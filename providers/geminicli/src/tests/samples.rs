@@ -83,12 +83,12 @@ fn answers_end_and_faults_are_seen() {
             assert_eq!(at, end, "{sample}");
             if kind == "answers" {
                 assert_eq!(summary.id.as_deref(), sample["id"].as_str(), "{sample}");
-                let count = |key: &str| sample["usage"][key].as_u64().unwrap_or(0);
+                let count = |key: &str| sample["usage"][key].as_u64();
                 let usage = sample.get("usage").map(|_| Usage {
-                    input: count("input"),
+                    input: count("input").unwrap(),
                     cache_read: count("cache_read"),
                     cache_write: count("cache_write"),
-                    output: count("output"),
+                    output: count("output").unwrap(),
                     reasoning: count("reasoning"),
                 });
                 assert_eq!(summary.usage, usage, "{sample}");
