@@ -181,9 +181,6 @@ fn dialect(answer: &Answer) -> &'static str {
     }
 }
 
-/// Method, path, headers; then status and language.
-type Case<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)], u16, &'a str);
-
 #[tokio::test]
 async fn errors_at_the_root_are_in_the_language_of_the_path_or_of_who_asks() {
     type Case<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)], u16, &'a str);
