@@ -247,6 +247,8 @@ impl Metrics {
         self.quota.reset();
         let now = SystemTime::now();
         for service in services {
+            // A series that is not there yet is no zero to whoever counts.
+            self.sockets.with_label_values(&[service.id(), "client", "1000"]);
             let mut counts: BTreeMap<&str, i64> = BTreeMap::new();
             for (held, standing) in service.pool.standings(now) {
                 *counts.entry(word(standing)).or_default() += 1;
