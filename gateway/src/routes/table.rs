@@ -33,7 +33,8 @@ pub struct Clash {
 
 /// What the host itself serves, whoever is linked.
 const HOST: &str = "pollux";
-const HOST_PATHS: [&str; 7] = ["/admin", "/healthz", "/metrics", "/oauth/token", "/readyz", "/status", "/usage"];
+const HOST_PATHS: [&str; 7] =
+    ["/admin", "/healthz", "/metrics", "/oauth/token", "/readyz", "/status", "/usage"];
 
 /// Every path of every provider.
 ///
